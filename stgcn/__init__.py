@@ -1,0 +1,1 @@
+"""ST-GCN for skeleton action recognition: the trainer. Knows tensors and one spec; never imports runner."""

@@ -1,0 +1,478 @@
+"""Every setting of the five actions, declared once: type, default, sentence, bounds, choices, search range.
+
+The JSON Schemas, the spec templates and the manifest are generated from here. Standard library only; knows no tensors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from stgcn.errors import SpecError
+
+UNSET = ("", "???", None)  # the three ways a TAO spec says "no value"
+LAYOUT_NAMES = ("nvidia", "openpose", "human3.6m", "ntu-rgb+d", "ntu_edge", "coco")
+MAX_COUNT = 2**31 - 1  # a finite upper bound for searchable counts, where TAO writes infinity
+
+
+def is_set(value: object) -> bool:
+    """True when a string setting holds a value (TAO writes no value as '', '???' or null)."""
+    return value not in UNSET
+
+
+def setting(
+    default: Any,
+    description: str,
+    *,
+    title: str | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    popular: bool = False,
+    searchable: bool = False,
+    automl_range: tuple[float, float] | None = None,
+    automl_scale: Literal["linear", "log"] | None = None,
+    automl_when: Mapping[str, list[Any]] | None = None,
+    option_weights: list[float] | None = None,
+    math_cond: str | None = None,
+    depends_on: str | None = None,
+    parent_param: bool = False,
+    secret: bool = False,
+    map_value: bool = False,
+) -> Any:
+    """Declare one setting; what is said here becomes the leaf of the JSON Schema.
+
+    ``searchable`` is TAO's ``automl_enabled``. ``automl_range`` and ``automl_scale`` say where a search looks, which is
+    narrower than ``minimum``/``maximum``, what is valid. ``automl_when`` names the values of other settings under which
+    this one has any effect. ``map_value`` marks an open map (such as the label map): one value, replaced as a whole.
+    """
+    metadata = {
+        "title": title,
+        "description": description,
+        "minimum": minimum,
+        "maximum": maximum,
+        "popular": popular,
+        "automl_enabled": searchable,
+        "automl_range": list(automl_range) if automl_range else None,
+        "automl_scale": automl_scale,
+        "automl_when": dict(automl_when) if automl_when else None,
+        "option_weights": option_weights,
+        "math_cond": math_cond,
+        "depends_on": depends_on,
+        "parent_param": parent_param,
+        "secret": secret,
+        "map_value": map_value,
+    }
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def section(cls: type, description: str) -> Any:
+    """Declare a nested group of settings."""
+    return field(default_factory=cls, metadata={"description": description})
+
+
+@dataclass(frozen=True)
+class Wandb:
+    """Weights & Biases logging."""
+
+    enable: bool = setting(False, "Log the training to Weights & Biases; without an API key the run is kept offline.")
+    project: str | None = setting("TAO Toolkit", "Project the run belongs to.")
+    entity: str | None = setting("", "User or team the run belongs to.")
+    group: str | None = setting("", "Group of runs this one belongs to.")
+    tags: tuple[str, ...] = setting(("tao-toolkit",), "Tags of the run.")
+    reinit: bool = setting(False, "Allow a second run in the same process.")
+    sync_tensorboard: bool = setting(False, "Copy TensorBoard scalars to the run.")
+    save_code: bool = setting(False, "Store the main script with the run.")
+    name: str | None = setting("TAO Toolkit Training", "Name of the run.")
+    run_id: str | None = setting("", "Id of an existing run to continue.")
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network."""
+
+    model_type: Literal["ST-GCN"] = setting("ST-GCN", "Network: spatial temporal graph convolutional network.")
+    pretrained_model_path: str | None = setting(
+        "", "Checkpoint whose weights start the training; what fits is loaded, what does not is listed."
+    )
+    input_channels: int = setting(
+        3, "Channels C of a keypoint: 3 for x, y, z or x, y, score; 2 for x, y.", minimum=1, popular=True
+    )
+    dropout: float = setting(
+        0.5,
+        "Dropout after the temporal convolution of blocks 1 to 9.",
+        minimum=0.0,
+        maximum=1.0,
+        popular=True,
+        searchable=True,
+        automl_range=(0.0, 0.7),
+        automl_scale="linear",
+    )
+    graph_layout: Literal["nvidia", "openpose", "human3.6m", "ntu-rgb+d", "ntu_edge", "coco"] = setting(
+        "nvidia", "Skeleton: which joints there are and which of them are connected.", popular=True
+    )
+    graph_strategy: Literal["uniform", "distance", "spatial"] = setting(
+        "spatial", "How the neighbours of a joint are partitioned for the graph convolution.", popular=True
+    )
+    edge_importance_weighting: bool = setting(True, "Learn a weight for every edge of every block.")
+
+
+@dataclass(frozen=True)
+class DataPaths:
+    """One set of sequences."""
+
+    data_path: str | None = setting("", "Sequences, a .npy array of shape (N, C, T, V, M).")
+    label_path: str | None = setting("", "Labels, a .pkl of (sample names, class ids).")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The data and how it is fed."""
+
+    train_dataset: DataPaths = section(DataPaths, "Sequences to learn from.")
+    val_dataset: DataPaths = section(DataPaths, "Sequences to validate on during training.")
+    num_classes: int = setting(6, "Number of action classes.", minimum=1, popular=True)
+    label_map: dict[str, int] = setting(
+        {f"class_{i}": i for i in range(6)},
+        "Class name to class id; the ids are 0 to num_classes - 1.",
+        popular=True,
+        map_value=True,
+    )
+    random_choose: bool = setting(False, "Cut or pad every training sequence to window_size at a random place.")
+    random_move: bool = setting(False, "Rotate, scale and shift every training sequence, changing smoothly in time.")
+    window_size: int = setting(
+        -1,
+        "Frames of a training sequence; -1 keeps the length of the data.",
+        minimum=-1,
+        maximum=MAX_COUNT,
+        searchable=True,
+        automl_range=(16, 300),
+        automl_scale="log",
+        automl_when={"dataset.random_choose": [True]},
+    )
+    batch_size: int = setting(16, "Sequences per step and device.", minimum=1, popular=True, math_cond="^ 2")
+    num_workers: int = setting(1, "Data loading processes; 0 loads in the training process.", minimum=0)
+
+
+@dataclass(frozen=True)
+class Cudnn:
+    """cuDNN's choice of algorithms."""
+
+    benchmark: bool = setting(False, "Let cuDNN time its algorithms and take the fastest.")
+    deterministic: bool = setting(True, "Let cuDNN take only algorithms that repeat exactly.")
+
+
+@dataclass(frozen=True)
+class Optim:
+    """Optimiser and learning-rate schedule."""
+
+    optimizer_type: Literal["torch.optim.SGD", "torch.optim.Adam", "torch.optim.Adamax", "torch.optim.AdamW"] = setting(
+        "torch.optim.SGD", "Optimiser.", option_weights=[0.4, 0.2, 0.1, 0.3]
+    )
+    lr: float = setting(
+        0.1,
+        "Learning rate at the start of the schedule.",
+        minimum=0.0,
+        maximum=10.0,
+        popular=True,
+        searchable=True,
+        automl_range=(1e-3, 0.3),
+        automl_scale="log",
+        parent_param=True,
+    )
+    momentum: float = setting(
+        0.9,
+        "Momentum of SGD.",
+        minimum=0.0,
+        maximum=1.0,
+        popular=True,
+        searchable=True,
+        automl_range=(0.5, 0.99),
+        automl_scale="linear",
+        automl_when={"train.optim.optimizer_type": ["torch.optim.SGD"]},
+    )
+    nesterov: bool = setting(True, "Use Nesterov momentum in SGD.")
+    weight_decay: float = setting(
+        1e-4,
+        "Weight decay.",
+        minimum=0.0,
+        maximum=1.0,
+        popular=True,
+        searchable=True,
+        automl_range=(1e-6, 1e-2),
+        automl_scale="log",
+    )
+    lr_scheduler: Literal["AutoReduce", "MultiStep", "Cosine"] = setting(
+        "MultiStep",
+        "Schedule: MultiStep multiplies by lr_decay at lr_steps, AutoReduce when lr_monitor stops falling, Cosine falls to "
+        "min_lr over the training after warmup_epochs.",
+    )
+    lr_monitor: Literal["val_loss", "train_loss"] = setting("val_loss", "What AutoReduce watches.")
+    patience: int = setting(
+        1,
+        "Epochs without improvement before AutoReduce lowers the rate.",
+        minimum=1,
+        maximum=MAX_COUNT,
+        searchable=True,
+        automl_range=(1, 20),
+        automl_scale="log",
+        automl_when={"train.optim.lr_scheduler": ["AutoReduce"]},
+    )
+    min_lr: float = setting(1e-4, "Lowest learning rate of AutoReduce and Cosine.", minimum=0.0, depends_on="< lr")
+    lr_steps: tuple[int, ...] = setting((10, 60), "Epochs at which MultiStep lowers the rate.")
+    lr_decay: float = setting(
+        0.1,
+        "Factor by which the rate is lowered.",
+        minimum=0.0,
+        maximum=1.0,
+        searchable=True,
+        automl_range=(0.05, 0.5),
+        automl_scale="log",
+        automl_when={"train.optim.lr_scheduler": ["AutoReduce", "MultiStep"]},
+    )
+    warmup_epochs: int = setting(0, "Epochs over which Cosine raises the rate from near zero to lr.", minimum=0)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Training."""
+
+    num_gpus: int = setting(1, "GPUs to train on; a machine without a GPU trains on the CPU.", minimum=1, popular=True)
+    gpu_ids: tuple[int, ...] = setting((0,), "Which GPUs, by index.")
+    num_nodes: int = setting(1, "Machines to train on; only 1 is supported.", minimum=1)
+    seed: int = setting(1234, "Seed of every random choice; -1 leaves them unseeded.", minimum=-1, maximum=2**32 - 1)
+    cudnn: Cudnn = section(Cudnn, "cuDNN's choice of algorithms.")
+    num_epochs: int = setting(10, "Epochs to train.", minimum=1, popular=True, parent_param=True)
+    checkpoint_interval: int = setting(
+        1, "A checkpoint is written every so many epochs or steps, and after the last.", minimum=1, depends_on="<= num_epochs"
+    )
+    checkpoint_interval_unit: Literal["epoch", "step"] = setting("epoch", "Unit of checkpoint_interval.")
+    validation_interval: int = setting(
+        1, "Validate every so many epochs, and after the last.", minimum=1, depends_on="<= num_epochs"
+    )
+    resume_training_checkpoint_path: str | None = setting(
+        "", "Checkpoint to go on from, with optimiser, schedule and epoch; num_epochs counts from the first start."
+    )
+    results_dir: str | None = setting("", "Folder of this action's results; empty: <results_dir>/train.")
+    grad_clip: float = setting(
+        0.0,
+        "Largest norm of the gradient; 0 does not clip.",
+        minimum=0.0,
+        maximum=1e6,
+        searchable=True,
+        automl_range=(0.0, 10.0),
+        automl_scale="linear",
+    )
+    optim: Optim = section(Optim, "Optimiser and learning-rate schedule.")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Evaluation."""
+
+    num_gpus: int = setting(1, "GPUs to evaluate on; one is used.", minimum=1)
+    gpu_ids: tuple[int, ...] = setting((0,), "Which GPU, by index.")
+    num_nodes: int = setting(1, "Machines to evaluate on; only 1 is supported.", minimum=1)
+    checkpoint: str | None = setting("", "Model to evaluate: .pth, .tlt or .onnx.", popular=True)
+    trt_engine: str | None = setting("", "Not supported here: evaluate the checkpoint or the ONNX file.")
+    results_dir: str | None = setting("", "Folder of this action's results; empty: <results_dir>/evaluate.")
+    batch_size: int = setting(-1, "Sequences per step; -1 takes dataset.batch_size.", minimum=-1)
+    test_dataset: DataPaths = section(DataPaths, "Sequences to evaluate on.")
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Prediction."""
+
+    num_gpus: int = setting(1, "GPUs to predict on; one is used.", minimum=1)
+    gpu_ids: tuple[int, ...] = setting((0,), "Which GPU, by index.")
+    num_nodes: int = setting(1, "Machines to predict on; only 1 is supported.", minimum=1)
+    checkpoint: str | None = setting("", "Model to predict with: .pth, .tlt or .onnx.", popular=True)
+    trt_engine: str | None = setting("", "Not supported here: use the checkpoint or the ONNX file.")
+    results_dir: str | None = setting("", "Folder of this action's results; empty: <results_dir>/inference.")
+    batch_size: int = setting(-1, "Sequences per step; -1 takes dataset.batch_size.", minimum=-1)
+    test_dataset: DataPaths = section(DataPaths, "Sequences to classify; labels are not needed.")
+    output_file: str | None = setting(
+        "", "One class name per line, in the order of the data; empty: results.txt in the results folder."
+    )
+    top_k: int = setting(5, "Classes with probabilities per sequence in the JSON lines file beside output_file.", minimum=1)
+
+
+@dataclass(frozen=True)
+class Export:
+    """Export to ONNX."""
+
+    results_dir: str | None = setting("", "Folder of this action's results; empty: <results_dir>/export.")
+    checkpoint: str | None = setting("", "Checkpoint to export: .pth or .tlt.", popular=True)
+    onnx_file: str | None = setting("", "ONNX file to write; empty: the checkpoint's name in the results folder.", popular=True)
+    gpu_id: int = setting(0, "Kept for TAO specs; the export runs on the CPU.", minimum=0)
+    sequence_length: int = setting(
+        -1, "Frames T of the input; -1 leaves time dynamic, a fixed length is what TensorRT and DeepStream ask for.", minimum=-1
+    )
+    opset_version: int = setting(18, "ONNX operator set.", minimum=18, maximum=23)
+    overwrite: bool = setting(False, "Replace an existing ONNX file.")
+
+
+@dataclass(frozen=True)
+class DatasetConvert:
+    """Conversion of DeepStream BodyPose JSON."""
+
+    pose_type: Literal["3dbp", "25dbp", "2dbp"] = setting(
+        "3dbp", "Kind of pose to read: 3D, 2.5D or 2D body pose.", popular=True
+    )
+    num_joints: int = setting(34, "Joints of a pose.", minimum=1)
+    input_width: int = setting(1920, "Width of the video in pixels.", minimum=1)
+    input_height: int = setting(1080, "Height of the video in pixels.", minimum=1)
+    focal_length: float = setting(1200.0, "Focal length of the camera in pixels.", minimum=1e-6)
+    sequence_length_max: int = setting(
+        300, "Frames T of a written sequence; shorter ones are zero-padded at the end.", minimum=1
+    )
+    sequence_length_min: int = setting(10, "Fewest frames of a sequence.", minimum=1)
+    sequence_length: int = setting(100, "Frames of a window cut from a track.", minimum=1, popular=True)
+    sequence_overlap: float = setting(
+        0.5,
+        "Share of a window that the next one repeats: 0 is none, and at 1 windows move on by one frame.",
+        minimum=0.0,
+        maximum=1.0,
+        popular=True,
+    )
+    data: str | None = setting("", "DeepStream BodyPose JSON file.", popular=True)
+    results_dir: str | None = setting("", "Folder of this action's results; empty: <results_dir>/dataset_convert.")
+
+
+@dataclass(frozen=True)
+class Common:
+    """Settings every action has."""
+
+    encryption_key: str | None = setting(None, "Passphrase for checkpoints at rest.", secret=True)
+    results_dir: str | None = setting("", "Root folder of the results.", popular=True)
+    model_name: str | None = setting("", "Name of the model in logs.")
+    wandb: Wandb = section(Wandb, "Weights & Biases logging.")
+
+
+@dataclass(frozen=True)
+class TrainSpec(Common):
+    """Spec of ``train``."""
+
+    model: Model = section(Model, "The network.")
+    dataset: Dataset = section(Dataset, "The data and how it is fed.")
+    train: Train = section(Train, "Training.")
+
+
+@dataclass(frozen=True)
+class EvaluateSpec(Common):
+    """Spec of ``evaluate``."""
+
+    model: Model = section(Model, "The network.")
+    dataset: Dataset = section(Dataset, "The data and how it is fed.")
+    evaluate: Evaluate = section(Evaluate, "Evaluation.")
+
+
+@dataclass(frozen=True)
+class ExportSpec(Common):
+    """Spec of ``export``."""
+
+    model: Model = section(Model, "The network.")
+    dataset: Dataset = section(Dataset, "The data and how it is fed.")
+    export: Export = section(Export, "Export to ONNX.")
+
+
+@dataclass(frozen=True)
+class InferenceSpec(Common):
+    """Spec of ``inference``."""
+
+    model: Model = section(Model, "The network.")
+    dataset: Dataset = section(Dataset, "The data and how it is fed.")
+    inference: Inference = section(Inference, "Prediction.")
+
+
+@dataclass(frozen=True)
+class DatasetConvertSpec(Common):
+    """Spec of ``dataset_convert``."""
+
+    dataset_convert: DatasetConvert = section(DatasetConvert, "Conversion of DeepStream BodyPose JSON.")
+
+
+ACTIONS: dict[str, type] = {
+    "dataset_convert": DatasetConvertSpec,
+    "train": TrainSpec,
+    "evaluate": EvaluateSpec,
+    "export": ExportSpec,
+    "inference": InferenceSpec,
+}
+
+
+T = TypeVar("T")
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
+    """Turn a nested dict into the dataclass ``cls``, strictly: unknown keys and wrong types are all reported at once.
+
+    Raises:
+        SpecError: with one line per problem.
+    """
+    problems: list[str] = []
+    built = _build(cls, values, "", problems)
+    if problems:
+        raise SpecError(problems)
+    return typing.cast(T, built)
+
+
+def _build(cls: Any, values: object, path: str, problems: list[str]) -> Any:
+    if not isinstance(values, Mapping):
+        problems.append(f"{path or 'the spec'}: expected a mapping, got {values!r}")
+        return None
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    problems += [
+        f"{_join(path, str(k))}: unknown setting; allowed here: {', '.join(fields)}" for k in values if k not in fields
+    ]
+    kwargs = {
+        name: _convert(hints[name], values[name], _join(path, name), problems, f.metadata)
+        for name, f in fields.items()
+        if name in values
+    }
+    return cls(**kwargs)
+
+
+def _convert(hint: Any, value: Any, path: str, problems: list[str], metadata: Mapping[str, Any]) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, path, problems)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        return _convert(next(a for a in arguments if a is not type(None)), value, path, problems, metadata)
+    if origin is Literal:
+        if value not in arguments:
+            problems.append(f"{path}: {value!r} is not one of {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            problems.append(f"{path}: expected a list, got {value!r}")
+            return ()
+        return tuple(_convert(arguments[0], v, f"{path}[{i}]", problems, {}) for i, v in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            problems.append(f"{path}: expected a mapping, got {value!r}")
+            return {}
+        return {str(k): _convert(arguments[1], v, _join(path, str(k)), problems, {}) for k, v in value.items()}
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        problems.append(f"{path}: expected {hint.__name__}, got {value!r}")
+        return value
+    low, high = metadata.get("minimum"), metadata.get("maximum")
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        bounds = f"at least {low}" if high is None else f"between {low} and {high}"
+        problems.append(f"{path}: {value!r} is out of bounds; allowed: {bounds}")
+    return value
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
