@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 
 .PHONY: setup demo test check lint bench clean
 setup: $(READY)
+	@$(BIN)/python -m compileall -q runner stgcn  # fast starts even where Python is told not to write bytecode
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 setup" >&2; exit 1; }
@@ -15,7 +16,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup
-	$(BIN)/python bench/demo.py --out demo
+	$(BIN)/skillbank demo --out demo
 
 test: setup
 	$(BIN)/python -m pytest

@@ -22,11 +22,10 @@ SkillBankError              1  message, problems, hint
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong with a spec: where (dotted path), what is wrong, what is allowed."""
 
     path: str
@@ -39,7 +38,7 @@ class Problem:
 
     def as_dict(self) -> dict[str, str]:
         """The problem as plain data."""
-        return asdict(self)
+        return self._asdict()
 
 
 class SkillBankError(Exception):

@@ -1,0 +1,105 @@
+"""What running an entrypoint comes to, in parent and child alike: an Outcome, or an error in words."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from runner.errors import JobFailed, SkillBankError
+
+Entrypoint = Callable[[dict[str, Any]], Any]
+
+
+class Outcome(NamedTuple):
+    """What a job came to: numbers, named files, checkpoints."""
+
+    metrics: dict[str, Any]
+    artifacts: dict[str, str]
+    checkpoints: list[dict[str, Any]]
+
+
+def run_here(entrypoint: str, spec: dict[str, Any]) -> Outcome:
+    """Run in this process.
+
+    Raises:
+        JobFailed: whatever exception the entrypoint raised (its ``__cause__``). Signals and SystemExit pass through.
+    """
+    try:
+        return as_outcome(entrypoint, resolve(entrypoint)(spec))
+    except Exception as error:
+        raise failed(entrypoint, describe(error), None) from error
+
+
+def resolve(entrypoint: str) -> Entrypoint:
+    """The function that "pkg.mod:run" names.
+
+    Raises:
+        SkillBankError: there is none, or its module does not import; the entrypoint is named.
+    """
+    from importlib import import_module
+
+    module, _, name = entrypoint.partition(":")
+    try:
+        function = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SkillBankError(f"the entrypoint {entrypoint!r} cannot be loaded: {error}") from error
+    if not callable(function):
+        raise SkillBankError(f"the entrypoint {entrypoint!r} is not a function")
+    return cast(Entrypoint, function)
+
+
+def as_outcome(entrypoint: str, result: Any) -> Outcome:
+    """What the entrypoint returned, checked and made plain."""
+    if not isinstance(result, dict) or not isinstance(result.get("metrics"), dict):
+        raise SkillBankError(f"the entrypoint {entrypoint!r} did not return a dict with metrics but {type(result).__name__}")
+    artifacts = {str(name): os.fspath(path) for name, path in (result.get("artifacts") or {}).items()}
+    return Outcome(result["metrics"], artifacts, [dict(c) for c in result.get("checkpoints") or []])
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An exception as plain data: class, message, problems, exit code (its own ``exit_code``, else 1)."""
+    kind, code, problems = type(error).__name__, getattr(error, "exit_code", 1), getattr(error, "problems", [])
+    spoken = [str(problem) for problem in problems] if isinstance(problems, list | tuple) else []
+    text = str(getattr(error, "message", "") or error)
+    return {
+        "class": kind,
+        "message": text if spoken or isinstance(error, SkillBankError) else f"{kind}: {text}".rstrip(": "),
+        "problems": spoken,
+        "exit_code": code if isinstance(code, int) and code else 1,
+    }
+
+
+def failed(entrypoint: str, error: Mapping[str, Any], log: Path | None) -> JobFailed:
+    """The error to raise: a user's mistake as its list of problems, a defect with the log's last lines."""
+    name, problems, code = short_name(entrypoint), error["problems"], error["exit_code"]
+    if problems and code != 1:
+        message = f"{name} stopped: {len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        return JobFailed(message, problems=problems, hint=f"Log: {log}" if log else "", exit_code=code)
+    last = "".join(f"\n    {line}" for line in tail(log, 10)) if log else ""
+    hint = f"Log: {log}" + (f"; its last lines:{last}" if last else "") if log else ""
+    return JobFailed(f"{name} failed: {error['message']}", problems=problems, hint=hint, exit_code=code)
+
+
+def short_name(entrypoint: str) -> str:
+    """``train`` of "stgcn.train:run"; an entrypoint of another form is named whole."""
+    return entrypoint.partition(":")[0].rpartition(".")[2] or entrypoint
+
+
+def tail(path: Path, lines: int = 20) -> list[str]:
+    """The last lines of a text file, without terminal codes; empty when there is no such file."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 65536))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line for raw in re.split(r"[\r\n]+", text) if (line := plain(raw))][-lines:]
+
+
+def plain(line: str) -> str:
+    """A line without colours and cursor movements."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip()

@@ -1,0 +1,228 @@
+"""The layers of a spec laid over each other: defaults, the spec file, the data set, the command line; each value's source.
+
+Reads spec files and looks which files a data set holds. Knows no jobs, parents or routes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from runner import spec as specs
+from runner.errors import InputMissing, Problem, SpecInvalid, UsageError
+from runner.schema import ActionSchema, split_sections
+from runner.skill import Action, Skill
+
+UNSET = ("", "???", None)  # TAO's ways of saying "no value"
+
+
+class Given(NamedTuple):
+    """What the user gives for one spec."""
+
+    spec_file: Path | None = None
+    dataset: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+class Composed(NamedTuple):
+    """A spec with the source of every value that is not the default, what was set aside, and what was found wrong."""
+
+    spec: dict[str, Any]
+    sources: dict[str, str]
+    aside: dict[str, Any]
+    problems: list[Problem]
+    notes: list[str]
+
+
+Layer = tuple[dict[str, Any], str]
+
+
+def compose(given: Given, skill: Skill, action: Action, schema: ActionSchema) -> Composed:
+    """Lay the layers over each other; a later one wins: defaults, spec file, data set, command line.
+
+    Sections that belong to other actions of the skill are checked against those and set aside.
+
+    Raises:
+        SpecInvalid, UsageError, InputMissing: a file, an override or a folder that cannot be read at all.
+    """
+    siblings = {**skill.schemas(), action.name: schema}
+    maps = {key for sibling in siblings.values() for key in sibling.map_leaves()}
+    read = specs.read(given.spec_file, maps=maps) if given.spec_file else {}
+    in_file, aside, problems = split_sections(read, action.name, siblings)
+    words, found = _words(given, skill, schema)
+    in_words, more, wrong = split_sections(words, action.name, siblings)
+    aside = specs.merge(aside, more)
+    data = _from_dataset(given.dataset, action, _set_keys(in_file) | _set_keys(in_words))
+    spec, sources = _lay([(in_file, "file"), (data, "dataset"), (in_words, "user")], schema)
+    notes = [f"Sections of other actions were checked and set aside: {', '.join(sorted(aside))}."] if aside else []
+    return Composed(spec, sources, aside, [*problems, *found, *wrong], notes)
+
+
+def _words(given: Given, skill: Skill, schema: ActionSchema) -> tuple[dict[str, Any], list[Problem]]:
+    """The command line's overrides, nested."""
+    pairs = [specs.parse_override(text) for text in given.overrides]
+    words: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for key, value in specs.expand_shorthand(pairs, skill.shorthand):
+        problems += _set(words, key, value, schema.map_leaves())
+    return words, problems
+
+
+def _set(spec: dict[str, Any], key: str, value: Any, known: Iterable[str]) -> list[Problem]:
+    """Set a dotted key; a key below a leaf (an entry of the label map) or above leaves is a problem, said in words."""
+    leaf = next((k for k in known if key.startswith(k + ".")), None)
+    if leaf:
+        return [Problem(key, f"{leaf} is one value", f"{leaf}={{name: 0, other: 1}}")]
+    try:
+        specs.set_(spec, key, value)
+    except SpecInvalid as error:
+        return error.problems or [Problem(key, error.message)]
+    return []
+
+
+def _set_keys(spec: Mapping[str, Any]) -> set[str]:
+    return {key for key, value in specs.flatten(spec, set()).items() if is_set(value)}
+
+
+def _from_dataset(folder: str | None, action: Action, user_keys: set[str]) -> dict[str, Any]:
+    """The values that --dataset gives through the skill's data sources.
+
+    Where a source names alternatives (test, else validation), all keys of the action take the same one, so that data and
+    labels stay together.
+    """
+    if folder is None:
+        return {}
+    if not action.data_sources:
+        raise UsageError(f"--dataset: {action.name} takes no data set.")
+    remote = folder.startswith("s3://")
+    if not remote and not Path(folder).expanduser().is_dir():
+        raise InputMissing(f"--dataset {folder}: no such folder.")
+    base = folder.rstrip("/") if remote else str(Path(folder).expanduser().resolve())
+
+    def exists(name: str) -> bool:
+        return remote or os.path.exists(os.path.join(base, name))
+
+    rules = {key: rule for key, rule in action.data_sources.items() if "path" in rule}
+    choice = _alternative(rules, exists)
+    values: dict[str, Any] = {}
+    for key, rule in rules.items():
+        name = _nth(rule["path"], choice)
+        optional = rule.get("optional", False)
+        if rule.get("read") == "json":
+            entries = key in user_keys or any(k.startswith(key + ".") for k in user_keys)
+            if not entries and not remote and exists(name):
+                specs.set_(values, key, _read_json(os.path.join(base, name)))
+        elif exists(name) and not (remote and optional):
+            specs.set_(values, key, f"{base}/{name}")
+        elif not optional:
+            specs.set_(values, key, f"{base}/{name}")  # named although it is not there, so that the message names it
+    return values
+
+
+def _alternative(rules: Mapping[str, Any], exists: Callable[[str], bool]) -> int:
+    lists = [rule["path"] for rule in rules.values() if isinstance(rule["path"], list) and not rule.get("optional")]
+    for i in range(max((len(paths) for paths in lists), default=1)):
+        if all(exists(_nth(paths, i)) for paths in lists):
+            return i
+    return 0
+
+
+def _nth(paths: str | list[str], i: int) -> str:
+    return paths if isinstance(paths, str) else paths[min(i, len(paths) - 1)]
+
+
+def _read_json(path: str) -> Any:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError) as error:
+        raise InputMissing(f"{path} cannot be read as JSON: {error}") from None
+
+
+def _lay(layers: list[Layer], schema: ActionSchema) -> tuple[dict[str, Any], dict[str, str]]:
+    spec = schema.defaults()
+    sources: dict[str, str] = {}
+    for layer, source in layers:
+        spec = specs.merge(spec, layer, schema.map_leaves())
+        sources |= dict.fromkeys(specs.flatten(layer, schema.map_leaves()), source)
+    return spec, sources
+
+
+def derive(spec: dict[str, Any], sources: dict[str, str], action: Action) -> tuple[dict[str, Any], list[Problem]]:
+    """Values that follow from others: the count of a map, and a map of so many names when only the count is known.
+
+    Sets them in ``spec`` and ``sources`` and returns them; a count and a map that contradict each other are a problem.
+    """
+    derived: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for key, rule in action.data_sources.items():
+        other = rule.get("of")
+        if not other or _is_default(sources, other):
+            continue
+        value = _follows(rule, specs.get(spec, other), specs.get(spec, key))
+        if value is None or value == specs.get(spec, key):
+            continue
+        if _is_default(sources, key):
+            derived[key] = value
+        elif rule.get("read") == "count":
+            problems.append(Problem(key, f"is {specs.get(spec, key)}, but {other} has {value} entries", str(value)))
+    for key, value in derived.items():
+        specs.set_(spec, key, value)
+        sources[key] = f"inferred:from {action.data_sources[key]['of']}"
+    return derived, problems
+
+
+def _follows(rule: Mapping[str, Any], other: Any, own: Any) -> Any:
+    if rule.get("read") == "count" and isinstance(other, Mapping):
+        return len(other)
+    if "otherwise" in rule and type(other) is int and 0 < other <= 100_000 and other != len(own or {}):
+        return {f"{rule['otherwise']}_{i}": i for i in range(other)}
+    return None
+
+
+def _is_default(sources: Mapping[str, str], key: str) -> bool:
+    return sources.get(key, "template") == "template"
+
+
+def absolute(spec: dict[str, Any], keys: Iterable[str]) -> None:
+    """Local paths of inputs and outputs become absolute, so that a job means the same from any folder."""
+    for key in keys:
+        value = specs.get(spec, key)
+        if isinstance(value, str) and is_set(value) and "://" not in value:
+            specs.set_(spec, key, os.path.abspath(os.path.expanduser(value)))
+
+
+def inputs(
+    spec: dict[str, Any], action: Action, sources: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], list[Problem], list[Problem]]:
+    """The declared inputs, those required but not given, and those given but not there."""
+    inputs, missing, absent = [], [], []
+    for key, facts in action.inputs.items():
+        value = specs.get(spec, key)
+        if not is_set(value):
+            if not facts.get("optional"):
+                missing.append(Problem(key, "is required and has no value", _how(key, action)))
+            continue
+        inputs.append({"key": key, "uri": value, "source": sources.get(key, "template")})
+        if isinstance(value, str) and "://" not in value and not os.path.exists(value):
+            absent.append(Problem(key, f"no such file: {value}"))
+        elif isinstance(value, str) and "://" in value and not value.startswith("s3://"):
+            absent.append(Problem(key, f"{value}: this kind of address is not supported", "a local path or s3://bucket/key"))
+    return inputs, missing, absent
+
+
+def _how(key: str, action: Action) -> str:
+    ways = [f"--set {key}=PATH"]
+    if key in action.data_sources:
+        ways.insert(0, "--dataset DIR")
+    if str(action.spec_params.get(key, "")).startswith("parent_model"):
+        ways.insert(0, "--parent JOB")
+    return " or ".join(ways)
+
+
+def is_set(value: object) -> bool:
+    """Whether a setting holds a value."""
+    return bool(value) if isinstance(value, dict | list) else value not in UNSET

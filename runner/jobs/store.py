@@ -1,0 +1,294 @@
+"""The store: one JSON file per job under ``<workspace>/jobs``.
+
+Whoever runs a job holds an exclusive lock, its lease, for as long as the job lives; the kernel lets go of it when the
+last holder dies, however it dies. So life is asked of the lease and never of a process id. A record is written under a
+second lock that is held only for the write.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from runner.errors import Refused, SchemaInvalid, UnknownJob
+from runner.jobs.locks import Lease, flock, locked, open_lock, replace, words
+from runner.jobs.record import DIED, ID, TERMINAL, Record, Records, Ticket, blank, check_fields, finite, host, parse, step
+from runner.redact import redact, values_of
+
+
+class JobStore:
+    """The job records of one workspace."""
+
+    def __init__(self, workspace: str | os.PathLike[str]) -> None:
+        self.workspace = Path(os.path.abspath(workspace))
+        self.folder = self.workspace / "jobs"
+        self._keys: set[str] = set()
+        self._literals: set[str] = set()
+
+    # -- names ---------------------------------------------------------------------------------------------------
+
+    def mint(self, network_arch: str, action: str) -> Ticket:
+        """A new id and results folder; nothing is written."""
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{network_arch}-{action}").lstrip("._-") or "job"
+        job_id = f"{name}-{os.urandom(6).hex()}"
+        return Ticket(job_id, str(self.workspace / "results" / job_id / "results_dir"))
+
+    def path(self, job_id: str) -> Path:
+        """The record's file, whether it exists or not.
+
+        Raises:
+            UnknownJob: the id is none (a path, for example).
+        """
+        if not ID.fullmatch(job_id):
+            raise UnknownJob(
+                f"{job_id!r} is not a job id", hint="Letters, digits, '.', '_' and '-' only; see `skillbank jobs`."
+            )
+        return self.folder / f"{job_id}.json"
+
+    def _beside(self, job_id: str, kind: str) -> Path:
+        return self.path(job_id).with_name(f".{job_id}.{kind}")
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def hide(self, secret_keys: Collection[str] = (), values: Collection[str] = ()) -> None:
+        """Mask these spec keys and these very values in every record written from now on."""
+        self._keys |= set(secret_keys)
+        self._literals |= set(values)
+
+    def open(self, record: Mapping[str, Any], *, secret_keys: Collection[str] = ()) -> Lease:
+        """Write a new record as PENDING and take its lease; fields that ``record`` leaves out start empty.
+
+        ``secret_keys`` are dotted spec keys to mask, here and in every later write through this store.
+
+        Raises:
+            Refused: a job of this id exists already.
+        """
+        job_id = str(record["id"])
+        fresh = blank(record)
+        self.hide(secret_keys, values_of(fresh["spec"], secret_keys))
+        path = self.path(job_id)
+        with words(f"the workspace {self.workspace} cannot be written"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self._beside(job_id, "lock")):
+            if path.exists():
+                raise Refused(f"job {job_id} exists already", hint="A job is never opened twice; mint a new id.")
+            lease = Lease(job_id, open_lock(self._beside(job_id, "lease")))
+            try:
+                if not flock(lease.fileno(), wait=False):
+                    raise Refused(f"job {job_id} is held by another process")
+                self._write(step(fresh, "PENDING", "recorded", "runner"))
+            except BaseException:
+                lease.close()
+                raise
+        return lease
+
+    def adopt(self, job_id: str, fd: int) -> Lease:
+        """Take over the lease that another process handed to this one as the open descriptor ``fd``."""
+        try:
+            same = os.path.samestat(os.fstat(fd), os.stat(self._beside(job_id, "lease")))
+        except OSError:
+            same = False
+        if not same or not flock(fd, wait=False):
+            raise Refused(f"descriptor {fd} is not the lease of job {job_id}")
+        os.set_inheritable(fd, False)
+        return Lease(job_id, fd)
+
+    def mark(self, job_id: str, state: str, message: str = "", source: str = "runner", **fields: Any) -> Record:
+        """Append a transition to a state that is not terminal, and set other fields with it."""
+        if state in TERMINAL:
+            raise ValueError(f"{state} ends a job: use close()")
+        return self._change(job_id, state, message, source, fields)
+
+    def enrich(self, job_id: str, **fields: Any) -> Record:
+        """Set fields of a job that has not ended, without a transition."""
+        return self._change(job_id, None, "", "", fields)
+
+    def close(self, job_id: str, state: str, message: str = "", source: str = "runner", **outcome: Any) -> Record:
+        """End the job: COMPLETE, ERROR or CANCELED. Nothing changes the record afterwards.
+
+        Raises:
+            Refused: the job has ended already.
+        """
+        if state not in TERMINAL:
+            raise ValueError(f"{state} does not end a job: use mark()")
+        return self._change(job_id, state, message, source, outcome)
+
+    def _change(self, job_id: str, state: str | None, message: str, source: str, fields: Mapping[str, Any]) -> Record:
+        check_fields(fields)
+        self.read(job_id)  # so that an unknown job leaves no lock file behind
+        with locked(self._beside(job_id, "lock")):
+            record = self.read(job_id)
+            if record["state"] in TERMINAL:
+                raise Refused(
+                    f"job {job_id} has ended ({record['state']}) and its record does not change any more",
+                    hint="Run the action again: a new job gets a new record.",
+                )
+            record |= fields
+            return self._write(step(record, state, message, source) if state else record)
+
+    def _write(self, record: Record) -> Record:
+        # The keys of `sources` name settings, secret ones too; its values only say where a value came from.
+        clean = {k: v if k == "sources" else redact(v, self._keys, self._literals) for k, v in record.items()}
+        text = json.dumps(finite(clean), indent=1, ensure_ascii=False, allow_nan=False)
+        path = self.path(record["id"])
+        with words(f"the job record {path} cannot be written"):
+            replace(path, f"{text}\n")
+        return dict(json.loads(text))
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def read(self, job_id: str) -> Record:
+        """One record as it stands on disk.
+
+        Raises:
+            UnknownJob: no such record (the nearest ids are named).
+            SchemaInvalid: the file is not a job record.
+        """
+        path = self.path(job_id)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            raise UnknownJob(f"no job {job_id!r} in {self.workspace}", hint=self._nearest(job_id)) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SchemaInvalid(f"the job record {path} cannot be read: {error}") from None
+        return parse(text, path)
+
+    def list(self, *, reconcile: bool = False, broken: list[str] | None = None) -> Records:
+        """All records, oldest first; what is no record is passed over, and ``broken`` collects what is wrong with it."""
+        found: Records = []
+        for job_id in self._ids():
+            try:
+                found.append(self.reconcile(job_id) if reconcile else self.read(job_id))
+            except (SchemaInvalid, UnknownJob) as error:
+                if broken is not None:
+                    broken.append(str(error))
+        return sorted(found, key=lambda record: (record["submitted_at"], record["id"]))
+
+    def children(self, job_id: str) -> Records:
+        """The jobs that use this one as parent or belong to its search, oldest first."""
+        return [r for r in self.list() if job_id in (r["parent_job"], r["study_job"])]
+
+    def _ids(self) -> tuple[str, ...]:
+        try:
+            names = os.listdir(self.folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        return tuple(n[:-5] for n in names if n.endswith(".json") and ID.fullmatch(n[:-5]))
+
+    def _nearest(self, job_id: str) -> str:
+        from difflib import get_close_matches
+
+        known = self._ids()
+        near = [i for i in known if job_id in i][:5] or get_close_matches(job_id, known, n=5, cutoff=0.5)
+        return f"Nearest: {', '.join(near)}" if near else "See `skillbank jobs`; another workspace is chosen by --workspace."
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    def reconcile(self, job_id: str, *, state: str | None = None, message: str | None = None) -> Record:
+        """The record; when its job is dead without having said so, it is first ended with what is known.
+
+        The end is ERROR, or CANCELED when the job had been asked to stop; ``state`` and ``message`` say otherwise.
+        """
+        record = self.read(job_id)
+        if record["state"] in TERMINAL:
+            return record
+        with locked(self._beside(job_id, "lock")):
+            record = self.read(job_id)
+            if record["state"] in TERMINAL or self._held(job_id):
+                return record
+            reason = self.cancel_requested(job_id)
+            state = state or ("ERROR" if reason is None else "CANCELED")
+            known = evidence(record)
+            record["checkpoints"] = record["checkpoints"] or known["checkpoints"]
+            if state == "ERROR":
+                record |= {"err_class": "ERR_INFRA", "error": _death(record, known)}
+            return self._write(step(record, state, message or reason or DIED, "reconcile"))
+
+    def alive(self, job_id: str) -> bool:
+        """True while somebody holds the job's lease."""
+        self.read(job_id)
+        with locked(self._beside(job_id, "lock")):
+            return self._held(job_id)
+
+    def _held(self, job_id: str) -> bool:
+        """Ask the lease; only under the record's lock, so that two who ask do not take each other for the runner."""
+        fd = open_lock(self._beside(job_id, "lease"))
+        try:
+            return not flock(fd, wait=False)
+        finally:
+            os.close(fd)
+
+    def supervisor(self, job_id: str) -> int | None:
+        """The id of the process that runs the job, if it is on this machine and has said so; to be trusted while ``alive``."""
+        record = self.read(job_id)
+        kind, _, number = (record["backend_ref"] or "").partition(":")
+        here = kind == "pid" and number.isdigit() and record["host"] == host()
+        return int(number) if here and record["state"] not in TERMINAL else None
+
+    def cancel_request(self, job_id: str, reason: str = "canceled by request") -> int | None:
+        """Leave word that the job is to stop; returns the process to signal, where it is known.
+
+        Raises:
+            Refused: the job has ended already.
+        """
+        record = self.reconcile(job_id)
+        if record["state"] in TERMINAL:
+            raise Refused(f"job {job_id} has ended already ({record['state']}): nothing to cancel")
+        with words(f"job {job_id} cannot be asked to stop"):
+            replace(self._beside(job_id, "cancel"), reason)
+        return self.supervisor(job_id)
+
+    def cancel_requested(self, job_id: str) -> str | None:
+        """The reason somebody gave for stopping the job; None when nobody asked."""
+        try:
+            return self._beside(job_id, "cancel").read_text(encoding="utf-8") or "canceled by request"
+        except FileNotFoundError:
+            return None
+
+
+def last_status(results_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The last whole line of a running job's status.json; None while there is none."""
+    from runner.backend import tail
+
+    for line in reversed(tail(Path(results_dir) / "status.json", 2)):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue  # half a line: the job is writing it now
+        return said if isinstance(said, dict) else None
+    return None
+
+
+def evidence(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job left behind: ``last_status`` (its last status line), ``log_tail`` and ``checkpoints``."""
+    from runner.backend import tail
+    from runner.checkpoints import scan
+
+    folder = Path(record["results_dir"])
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        names = []
+    found = [{"path": str(folder / c["name"]), "epoch": c["epoch"], "step": c["step"]} for c in scan(names)]
+    said = tail(folder / "status.json", 1)
+    return {
+        "last_status": said[0] if said else None,
+        "log_tail": tail(Path(record["log"])) if record["log"] else [],
+        "checkpoints": [{**c, "val_loss": None, "val_acc": None, "best": False} for c in found],
+    }
+
+
+def _death(record: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    last = f"; its last status line: {known['last_status']}" if known["last_status"] else ""
+    return {
+        "class": "Died",
+        "message": f"{DIED}{last}",
+        "problems": [],
+        "exit_code": 1,
+        "log": record["log"],
+        "log_tail": known["log_tail"],
+    }

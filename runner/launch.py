@@ -1,0 +1,376 @@
+"""The main path: Request -> Job. Opens the record, runs the action directly or as a search, closes the record.
+
+Composes the other modules; prints nothing and parses no command line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from runner import backend, bank, compose, redact, storage
+from runner import plan as plans
+from runner import spec as specs
+from runner.errors import Canceled, JobFailed, Refused, SearchFailed, SkillBankError
+from runner.jobs import TERMINAL, JobStore
+from runner.jobs.record import RULED
+from runner.plan import Plan, Request
+from runner.study import run_study
+
+Say = Callable[[str], None]
+
+
+class Ticker(NamedTuple):
+    """What a caller wants to hear while a job runs: lines of text, and the job's folder now and then."""
+
+    say: Say
+    tick: Callable[[dict[str, Any]], None]
+
+
+QUIET = Ticker(lambda _line: None, lambda _record: None)
+
+
+class Stop:
+    """Remembers the first signal; the running job asks it between two breaths."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __call__(self) -> int | None:
+        """The signal that came, or None."""
+        return self.signal
+
+
+def run(request: Request, ticker: Ticker = QUIET) -> dict[str, Any]:
+    """Plan, open and run a job in the foreground; the terminal record comes back whatever the job's end."""
+    plan = plans.make(request)
+    store, record = JobStore(request.workspace), new_record(plan)
+    _check_writable(plan)
+    with store.open(record, secret_keys=plan.schema.secrets()), stop_on_signals() as stop:
+        ticker.say(f"{record['id']}: {plan.route.reason}")
+        return execute(store, store.read(record["id"]), plan.spec, stop, ticker)
+
+
+def submit(request: Request) -> dict[str, Any]:
+    """Plan and open a job and hand it to a background process that outlives this one; the PENDING record comes back."""
+    import subprocess
+
+    plan = plans.make(request)
+    store, record = JobStore(request.workspace), new_record(plan)
+    _check_writable(plan)
+    with store.open(record, secret_keys=plan.schema.secrets()) as lease:
+        logs = Path(record["log"]).parent
+        logs.mkdir(parents=True, exist_ok=True)
+        with open(logs / "supervisor.log", "ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "runner.launch", str(request.workspace), record["id"], str(lease.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=[lease.fileno()],
+                start_new_session=True,
+            )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(plan.spec).encode())
+        process.stdin.close()
+        # The supervisor lives on by design; without this the interpreter would warn about a child it did not wait for.
+        process.returncode = 0
+    return store.read(record["id"])
+
+
+def supervise(argv: list[str]) -> int:
+    """The background process: adopt the lease that was handed over, read the spec from stdin, run the job."""
+    workspace, job_id, fileno = Path(argv[0]), argv[1], int(argv[2])
+    spec = json.load(sys.stdin)
+    store = JobStore(workspace)
+    with store.adopt(job_id, fileno), stop_on_signals() as stop:
+        record = store.read(job_id)
+        keys = bank.get(record["skill"]).schema(record["action"]).secrets()
+        store.hide(keys, redact.values_of(spec, keys))
+        record = execute(store, record, spec, stop, QUIET)
+    return 0 if record["state"] == "COMPLETE" else 1
+
+
+def new_record(plan: Plan, *, study: str | None = None, reason: str | None = None) -> dict[str, Any]:
+    """The record of a job about to start: what was asked, resolved and decided, without secrets."""
+    job_folder = Path(plan.ticket.results_dir).parent
+    described = plans.describe(plan)
+    return {
+        "schema_version": 1,
+        "id": plan.ticket.id,
+        "skill": plan.skill.name,
+        "skill_version": plan.skill.version,
+        "network_arch": plan.skill.network_arch,
+        "action": plan.action.name,
+        "results_dir": str(plan.results_dir),
+        "log": str(job_folder / "logs" / "job.log"),
+        "spec": described["spec"],
+        "sources": described["sources"],
+        "route": {**described["route"], **({"reason": reason} if reason else {})},
+        "parent_job": described["parent_job"],
+        "study_job": study,
+        "retry_of": described["resume_of"],
+        "inputs": plan.inputs,
+        "outputs": plan.outputs,
+        "upload_excludes": list(plan.action.upload_excludes),
+        "upload_uri": plan.upload_uri,
+        "automl": _search_facts(plan) if plan.route.kind == "automl" else None,
+        "command": list(plan.request.command),
+        "environment": environment(),
+        "hashes": hashes(plan),
+    }
+
+
+def _search_facts(plan: Plan) -> dict[str, Any]:
+    return {
+        "metric": plan.skill.automl_metric,
+        "direction": plan.skill.automl_direction,
+        "algorithm": "bayesian",
+        "budget": plan.budget,
+        "space": [parameter._asdict() for parameter in plan.space],
+        "left_out": [{"key": key, "reason": reason} for key, reason in plan.left_out],
+        "trials": [],
+        "best": None,
+    }
+
+
+def hashes(plan: Plan) -> dict[str, str]:
+    """What identifies the plan: the spec as resolved (without secrets) and the schema it was checked against."""
+    import hashlib
+
+    def digest(value: object) -> str:
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+    return {"spec": digest(plans.redacted(plan.spec, plan.schema)), "schema": digest(plan.schema.document)}
+
+
+def environment() -> dict[str, Any]:
+    """Where the job runs: versions of what matters, cores, threads. Versions are read from metadata, nothing is imported."""
+    import platform
+    from importlib import metadata
+
+    packages = {}
+    for name in ("tao-skill-bank", "torch", "pytorch-lightning", "numpy", "onnx", "onnxruntime", "optuna"):
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            packages[name] = "not installed"
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1),
+        "packages": packages,
+        "bank": bank.version(),
+    }
+
+
+def execute(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop: Stop, ticker: Ticker) -> dict[str, Any]:
+    """Run an opened job to its end and close its record. Every end is recorded; only the record says how it went."""
+    job_id = record["id"]
+    try:
+        record = store.mark(job_id, "RUNNING", "started", backend_ref=f"pid:{os.getpid()}")
+        fetched, inputs = _fetch(store, record, spec, ticker)
+        if inputs != record["inputs"]:
+            record = store.enrich(job_id, inputs=inputs)
+        if record["automl"]:
+            outcome = run_study(store, record, fetched, stop, ticker, launch_trial)
+        else:
+            outcome = _run_direct(store, record, fetched, stop, ticker)
+        uploaded = _upload(record, ticker)
+    except (SkillBankError, KeyboardInterrupt) as error:
+        return _close_failed(store, record, error, stop)
+    except Exception as error:  # a defect of ours: recorded like any other end, then shown whole to whoever can mend it
+        _close_failed(store, record, error, stop)
+        raise
+    return store.close(job_id, "COMPLETE", "finished", **outcome, uploaded=uploaded)
+
+
+def _run_direct(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop: Stop, ticker: Ticker) -> dict[str, Any]:
+    """One action in a child process; its outcome as the record keeps it."""
+    skill = bank.get(record["skill"])
+    entrypoint = skill.action(record["action"]).entrypoint
+    own = specs.get(spec, f"{record['action']}.results_dir")
+    if not compose.is_set(own):
+        specs.set_(spec, f"{record['action']}.results_dir", record["results_dir"])
+    log = Path(record["log"])
+    outcome = backend.run_child(
+        entrypoint,
+        spec,
+        log=log,
+        outcome=log.parent / "outcome.json",
+        on_line=ticker.say,
+        on_tick=lambda: ticker.tick(record),
+        should_stop=lambda: stop() or (signal.SIGTERM if store.cancel_requested(record["id"]) else None),
+    )
+    found = plans.checkpoints_in(Path(record["results_dir"]), outcome.checkpoints)
+    return {"metrics": outcome.metrics, "artifacts": outcome.artifacts, "checkpoints": found}
+
+
+def launch_trial(
+    store: JobStore,
+    study: dict[str, Any],
+    spec: dict[str, Any],
+    params: dict[str, Any],
+    number: int,
+    stop: Stop,
+    ticker: Ticker,
+) -> dict[str, Any]:
+    """One trial of a search: an ordinary train job with its own record and results. Returns its terminal record."""
+    skill = bank.get(study["skill"])
+    ticket = store.mint(study["network_arch"], study["action"])
+    trial_spec: dict[str, Any] = json.loads(json.dumps(spec))
+    for key, value in params.items():
+        specs.set_(trial_spec, key, value)
+    specs.set_(trial_spec, "results_dir", ticket.results_dir)
+    specs.set_(trial_spec, f"{study['action']}.results_dir", ticket.results_dir)
+    schema = skill.schema(study["action"])
+    record = {
+        **study,
+        "id": ticket.id,
+        "results_dir": ticket.results_dir,
+        "log": str(Path(ticket.results_dir).parent / "logs" / "job.log"),
+        "spec": plans.redacted(trial_spec, schema),
+        "sources": {**study["sources"], **dict.fromkeys(params, "search")},
+        "route": {**study["route"], "kind": "direct", "reason": f"trial {number} of {study['id']}"},
+        "parent_job": study["parent_job"],
+        "study_job": study["id"],
+        "retry_of": None,
+        "outputs": [{"key": "results_dir", "uri": ticket.results_dir, "type": "folder"}],
+        "upload_uri": f"{study['upload_uri'].rsplit('/', 1)[0]}/{ticket.id}" if study["upload_uri"] else None,
+        "automl": None,
+    }
+    for field in ("metrics", "artifacts", "checkpoints", "error", "err_class", "backend_ref", *RULED):
+        record.pop(field, None)
+    with store.open(record, secret_keys=schema.secrets()):
+        return execute(store, store.read(ticket.id), trial_spec, stop, ticker)
+
+
+def _fetch(
+    store: JobStore, record: dict[str, Any], spec: dict[str, Any], ticker: Ticker
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The spec with every s3:// input replaced by a verified local copy, and the inputs with where the copies lie."""
+    local: dict[str, Any] = json.loads(json.dumps(spec))
+    inputs = []
+    for item in record["inputs"]:
+        if storage.is_remote(str(item["uri"])):
+            ticker.say(f"fetching {item['uri']}")
+            path = str(storage.fetch(item["uri"], store.workspace / "cache"))
+            specs.set_(local, item["key"], path)
+            inputs.append({**item, "path": path})
+        else:
+            inputs.append(item)
+    return local, inputs
+
+
+def _upload(record: dict[str, Any], ticker: Ticker) -> dict[str, Any] | None:
+    uri = record["upload_uri"]
+    if not uri:
+        return None
+    ticker.say(f"uploading the results to {uri}")
+    manifest = storage.upload_tree(Path(record["results_dir"]), uri, record["upload_excludes"])
+    return {"uri": uri, "files": len(manifest["files"])}
+
+
+def _close_failed(store: JobStore, record: dict[str, Any], error: BaseException, stop: Stop) -> dict[str, Any]:
+    """Close a record whose job did not finish, with all that is known."""
+    job_id = record["id"]
+    canceled = isinstance(error, Canceled | KeyboardInterrupt) or stop() is not None
+    reason = store.cancel_requested(job_id) or ("interrupted" if stop() == signal.SIGINT else "ended by a signal")
+    log = Path(record["log"])
+    details: dict[str, Any] = {
+        "class": type(error).__name__,
+        "message": getattr(error, "message", None) or str(error) or type(error).__name__,
+        "problems": [p.as_dict() for p in getattr(error, "problems", [])],
+        "exit_code": _exit_code(error, stop) if canceled else getattr(error, "exit_code", 1),
+        "log": str(log),
+        "log_tail": backend.tail(log),
+    }
+    infra = isinstance(error, SkillBankError) and not isinstance(error, JobFailed | SearchFailed)
+    return store.close(
+        job_id,
+        "CANCELED" if canceled else "ERROR",
+        reason if canceled else details["message"].splitlines()[0],
+        error=details,
+        err_class=None if canceled else "ERR_INFRA" if infra else "ERR_PROGRAM",
+        checkpoints=plans.checkpoints_in(Path(record["results_dir"])),
+    )
+
+
+def _exit_code(error: BaseException, stop: Stop) -> int:
+    return 128 + (stop() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM))
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """While a job runs, SIGINT and SIGTERM only leave a word; the job is then ended in order and recorded."""
+    stop = Stop()
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        stop.signal = stop.signal or number
+
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _check_writable(plan: Plan) -> None:
+    """A results folder that cannot be written is refused before a record exists."""
+    for folder in (plan.results_dir, plan.request.workspace):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise Refused(
+                f"The folder {folder} cannot be written: {error.strerror}.",
+                hint="Give another with --workspace or --set results_dir=DIR.",
+                exit_code=7,
+            ) from None
+
+
+def cancel(store: JobStore, job_id: str, reason: str, patience: float = 45.0) -> dict[str, Any]:
+    """Ask a running job to end, and see to it that it does.
+
+    Raises:
+        Refused: the job has ended already.
+    """
+    store.cancel_request(job_id, reason)
+    signalled = False
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        record = store.reconcile(job_id)
+        if record["state"] in TERMINAL:
+            return record
+        pid = store.supervisor(job_id)
+        if pid and not signalled and store.alive(job_id):
+            # Only the living supervisor holds the lease, so the pid it wrote is its own.
+            _signal(pid, signal.SIGTERM)
+            signalled = True
+        time.sleep(0.1)
+    pid = store.supervisor(job_id)
+    if pid and store.alive(job_id):
+        _signal(pid, signal.SIGKILL)  # the trainer follows: its lifeline is cut
+        time.sleep(0.5)
+    return store.reconcile(job_id)
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+if __name__ == "__main__":
+    sys.exit(supervise(sys.argv[1:]))

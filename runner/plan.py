@@ -1,0 +1,309 @@
+"""Request -> Plan: the skill, the spec with the source of every value, what was inferred, the route, inputs and outputs.
+
+Reads the bank, the user's spec file and the records of parent jobs. Writes nothing and starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from runner import bank, checkpoints, compose, infer, match, policy
+from runner import spec as specs
+from runner.errors import InputMissing, ParentError, Problem, SpecInvalid, UnknownAction, UsageError
+from runner.jobs import JobStore, Ticket
+from runner.redact import redact
+from runner.schema import ActionSchema
+from runner.skill import Action, Skill
+
+DEFAULT_TRIALS = 10
+# Where an action's schema or template is missing, the spec is what the user gives; the trainer checks and completes it.
+BARE = ActionSchema({"type": "object", "properties": {}, "default": {}})
+
+
+class Request(NamedTuple):
+    """What the user asks for, as plain values."""
+
+    workspace: Path
+    skill: str | None = None
+    action: str | None = None
+    spec_file: Path | None = None
+    dataset: str | None = None
+    overrides: tuple[str, ...] = ()
+    parent: str | None = None
+    checkpoint: str = "best"
+    resume: str | None = None
+    pretrained: str | None = None
+    automl: str | None = None
+    phrase: str | None = None
+    budget: tuple[str, ...] = ()
+    results: str | None = None
+    overwrite: bool = False
+    command: tuple[str, ...] = ()
+
+
+class Plan(NamedTuple):
+    """Everything that is known before a job starts. ``spec`` holds secrets in clear; print ``describe(plan)``."""
+
+    request: Request
+    skill: Skill
+    action: Action
+    schema: ActionSchema
+    ticket: Ticket
+    results_dir: Path
+    upload_uri: str | None
+    spec: dict[str, Any]
+    sources: dict[str, str]
+    inferred: list[infer.Inferred]
+    aside: dict[str, Any]
+    route: policy.Route
+    budget: dict[str, Any]
+    space: list[Any]
+    left_out: list[tuple[str, str]]
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+    parent: dict[str, Any] | None
+    resume: dict[str, Any] | None
+    missing: list[Problem]
+    notes: list[str]
+
+
+def make(request: Request, *, strict: bool = True) -> Plan:
+    """Resolve a request. ``strict`` asks for every required input; ``validate`` does without.
+
+    Raises:
+        UsageError, SpecInvalid, InputMissing, ParentError: each with every problem of its kind.
+    """
+    skill, action, word, word_source = who(request)
+    packaged = skill.packaged(action.name)
+    schema = skill.schema(action.name) if packaged else BARE
+    store = JobStore(request.workspace)
+    parent = _record_of(store, request.parent, "--parent", skill)
+    resume = _record_of(store, request.resume, "--resume", skill)
+    composed = compose.compose(given(request), skill, action, schema)
+    spec, sources, problems = composed.spec, composed.sources, composed.problems
+    ticket = store.mint(skill.network_arch, action.name)
+    results_dir, upload_uri = _results(spec, action.name, ticket)
+    view = infer.JobView(
+        id=ticket.id,
+        action=action.name,
+        network_arch=skill.network_arch,
+        key="",
+        results_dir=str(results_dir),
+        spec=spec,
+        parent_choice=request.checkpoint,
+        resume=resume,
+        pretrained=request.pretrained,
+        encryption_key=os.environ.get("SKILLBANK_ENCRYPTION_KEY"),
+    )
+    user_keys = {key for key in sources if compose.is_set(specs.get(spec, key))}
+    spec, inferred = infer.fill(spec, action.spec_params, view, parent, user_keys)
+    sources |= {item.key: f"inferred:{item.function}" for item in inferred}
+    derived, contradictions = compose.derive(spec, sources, action)
+    inferred += [infer.Inferred(key, value, "derived", action.data_sources[key]["of"]) for key, value in derived.items()]
+    if request.overwrite and "overwrite" in spec.get(action.name, {}):
+        spec[action.name]["overwrite"] = True
+        sources[f"{action.name}.overwrite"] = "user"
+    spec = schema.coerce(spec)
+    compose.absolute(spec, [*action.inputs, *action.outputs])
+    inputs, missing, absent = compose.inputs(spec, action, sources)
+    _refuse(skill, action, [*problems, *contradictions, *schema.problems(spec)], missing if strict else [], absent)
+    route = policy.route(
+        action=action.name,
+        word=word,
+        word_source=word_source,
+        automl_enabled=skill.automl_enabled,
+        packaged=packaged,
+    )
+    space, left_out = schema.search_space(spec) if route.kind == "automl" else ([], [])
+    return Plan(
+        request=request,
+        skill=skill,
+        action=action,
+        schema=schema,
+        ticket=ticket,
+        results_dir=results_dir,
+        upload_uri=upload_uri,
+        spec=spec,
+        sources=sources,
+        inferred=inferred,
+        aside=composed.aside,
+        route=route,
+        budget=parse_budget(request.budget) if route.kind == "automl" else {},
+        space=space,
+        left_out=left_out,
+        inputs=inputs,
+        outputs=[
+            {"key": key, "uri": specs.get(spec, key), **facts} for key, facts in action.outputs.items() if key != "results_dir"
+        ]
+        + [{"key": "results_dir", "uri": str(results_dir), "type": "folder"}],
+        parent=parent,
+        resume=resume,
+        missing=missing,
+        notes=composed.notes,
+    )
+
+
+def plain_spec(request: Request, skill: Skill, action: Action) -> dict[str, Any]:
+    """The checked spec of a call without a job: no parent, nothing inferred, results_dir as the user says.
+
+    Raises:
+        SpecInvalid, InputMissing: each with every problem of its kind.
+    """
+    schema = skill.schema(action.name) if skill.packaged(action.name) else BARE
+    spec, sources, _, problems, _ = compose.compose(given(request), skill, action, schema)
+    _, contradictions = compose.derive(spec, sources, action)
+    spec = schema.coerce(spec)
+    problems += [*contradictions, *schema.problems(spec)]
+    if not compose.is_set(spec.get("results_dir")) and not compose.is_set(specs.get(spec, f"{action.name}.results_dir")):
+        problems.append(Problem("results_dir", "is required and has no value", "results_dir=DIR"))
+    _, missing, absent = compose.inputs(spec, action, sources)
+    _refuse(skill, action, problems, [Problem(p.path, p.says, f"{p.path}=PATH") for p in missing], absent)
+    return spec
+
+
+def given(request: Request) -> compose.Given:
+    """What the request says about the spec."""
+    root = (f"results_dir={request.results}",) if request.results else ()
+    return compose.Given(request.spec_file, request.dataset, request.overrides + root)
+
+
+def who(request: Request) -> tuple[Skill, Action, str | None, str]:
+    """The skill, the action and the AutoML word of a request: explicit words first, then the phrase."""
+    found = None
+    if request.phrase:
+        found = match.match(request.phrase, bank.load_all())
+    name = request.skill or (match.require(request.phrase, bank.load_all()).skill if request.phrase else None)
+    if name is None:
+        raise UsageError("No skill is named.", hint='Give one (`skillbank list`), or say what you want: --phrase "...".')
+    skill = bank.get(name)
+    action = request.action or (found.action if found else None)
+    if action is None:
+        raise UnknownAction(f"{name}: no action is named; allowed: {', '.join(skill.actions) or 'none (instructions only)'}.")
+    if request.automl is not None:
+        return skill, skill.action(action), request.automl, "--automl"
+    return skill, skill.action(action), found.automl_policy if found else None, "phrase" if found else ""
+
+
+def parse_budget(words: Iterable[str]) -> dict[str, Any]:
+    """``trials=8`` and ``time=10m`` -> {"trials": 8, "seconds": 600.0}; nothing said: ten trials."""
+    budget: dict[str, Any] = {"trials": None, "seconds": None}
+    units = {"s": 1, "m": 60, "h": 3600}
+    for word in words:
+        key, _, value = word.partition("=")
+        try:
+            if key == "trials" and int(value) > 0:
+                budget["trials"] = int(value)
+                continue
+            if key == "time":
+                seconds = float(value[:-1]) * units[value[-1]] if value[-1:] in units else float(value)
+                if 0 < seconds < float("inf"):
+                    budget["seconds"] = seconds
+                    continue
+        except ValueError:
+            pass
+        raise UsageError(f"--budget {word}: not a budget; allowed: trials=N (N of 1 or more), time=30s, time=10m, time=2h.")
+    if budget["trials"] is None and budget["seconds"] is None:
+        budget["trials"] = DEFAULT_TRIALS
+    return budget
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """The plan as plain data, without secrets."""
+    secrets = plan.schema.secrets()
+    flat = specs.flatten(plan.spec, plan.schema.map_leaves())
+    return {
+        "skill": plan.skill.name,
+        "action": plan.action.name,
+        "job_id": plan.ticket.id,
+        "results_dir": str(plan.results_dir),
+        "upload": plan.upload_uri,
+        "spec": redacted(plan.spec, plan.schema),
+        "sources": {key: plan.sources.get(key, "template") for key in flat},
+        "inferred": [
+            {**item._asdict(), "value": "***" if item.key in secrets else _plain(item.value)} for item in plan.inferred
+        ],
+        "set_aside": sorted(plan.aside),
+        "route": plan.route._asdict(),
+        "budget": plan.budget,
+        "search": [parameter._asdict() for parameter in plan.space],
+        "left_out": [{"key": key, "reason": reason} for key, reason in plan.left_out],
+        "inputs": plan.inputs,
+        "outputs": plan.outputs,
+        "missing": [problem.as_dict() for problem in plan.missing],
+        "parent_job": plan.parent["id"] if plan.parent else None,
+        "resume_of": plan.resume["id"] if plan.resume else None,
+        "notes": plan.notes,
+    }
+
+
+def redacted(spec: dict[str, Any], schema: ActionSchema) -> dict[str, Any]:
+    """A copy of the spec with every secret that is set replaced by three stars."""
+    shown: dict[str, Any] = redact(spec, schema.secrets())
+    return shown
+
+
+def _record_of(store: JobStore, job_id: str | None, flag: str, skill: Skill) -> dict[str, Any] | None:
+    if job_id is None:
+        return None
+    record = store.reconcile(job_id)
+    if record["network_arch"] != skill.network_arch:
+        raise ParentError(
+            f"{flag} {job_id} is a job of network {record['network_arch']}; {skill.name} needs one of {skill.network_arch}."
+        )
+    if flag == "--resume" and (record["action"] != "train" or record["state"] not in ("COMPLETE", "CANCELED", "ERROR")):
+        raise ParentError(
+            f"--resume {job_id}: only a train job that has ended can be resumed; this is {record['action']}, {record['state']}."
+        )
+    return record
+
+
+def _results(spec: dict[str, Any], action: str, ticket: Ticket) -> tuple[Path, str | None]:
+    """Where the job writes, and where the results are uploaded to.
+
+    A results_dir the user gives is the root under which the job gets its own folder; the action's own results_dir is taken
+    as it is. An s3:// root is an upload target.
+    """
+    own = specs.get(spec, f"{action}.results_dir")
+    if compose.is_set(own) and not str(own).startswith("s3://"):
+        return Path(str(own)).expanduser().absolute(), None
+    root = specs.get(spec, "results_dir")
+    remote = next((str(uri).rstrip("/") for uri in (own, root) if compose.is_set(uri) and str(uri).startswith("s3://")), None)
+    if remote:
+        specs.set_(spec, f"{action}.results_dir", "")
+        specs.set_(spec, "results_dir", "")
+        return Path(ticket.results_dir), f"{remote}/{ticket.id}"
+    if compose.is_set(root):
+        return Path(str(root)).expanduser().absolute() / ticket.id / "results_dir", None
+    return Path(ticket.results_dir), None
+
+
+def _where(skill: Skill, action: Action) -> str:
+    return f"See: skillbank show {skill.name} {action.name}"
+
+
+def _refuse(skill: Skill, action: Action, problems: list[Problem], missing: list[Problem], absent: list[Problem]) -> None:
+    """Say everything at once: a wrong spec with all that is wrong, or else the files that are not there."""
+    n = len(problems) + len(missing) + len(absent)
+    if problems or missing:
+        title = f"The spec of {action.name} has {n} problem{'s' if n > 1 else ''}."
+        raise SpecInvalid(title, problems=[*problems, *missing, *absent], hint=_where(skill, action))
+    if absent:
+        raise InputMissing(f"{action.name}: input not found.", problems=absent, hint=_where(skill, action))
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def checkpoints_in(folder: Path, known: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+    """The checkpoints that lie in a results folder, with what is already known about each (metrics, best)."""
+    facts = {str(item["path"]): dict(item) for item in known}
+    if not folder.is_dir():
+        return list(facts.values())
+    for item in checkpoints.scan(sorted(os.listdir(folder))):
+        path = str(folder / item["name"])
+        facts.setdefault(path, {"path": path, "epoch": item["epoch"], "step": item["step"]})
+    return sorted(facts.values(), key=lambda c: (c["step"], c["epoch"]))

@@ -1,0 +1,87 @@
+"""Secrets out of plain data: by the name of a key, by the look of a value, by the value itself.
+
+Knows nothing of records, specs or logs; whoever writes something down passes it through here first.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+MASK = "***"
+_NAMES = (
+    r"(?:encryption_?key|pass(?:word|wd|phrase)|secret|token|api_?key|access_?key(?:_?id)?|private_?key|credentials?|"
+    r"x-amz-signature|x-amz-credential)"
+)
+_SECRET_NAME = re.compile(rf"(?:^|.*[._-]){_NAMES}", re.IGNORECASE)
+_OPTION = re.compile(rf"--?(?:[\w.-]*[._-])?{_NAMES}", re.IGNORECASE)
+_WORD = r"(?:\"[^\"]*\"|'[^']*'|[^\s,;&\"'}\]]+)"
+_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"), MASK),
+    (re.compile(r"\b(?:gh[pousr]_|github_pat_|hf_|nvapi-|sk-|xox[abprs]-)[A-Za-z0-9_-]{16,}"), MASK),
+    (re.compile(r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+"), MASK),
+    (re.compile(r"\b(bearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@", re.IGNORECASE), rf"\1:{MASK}@"),
+    (re.compile(rf"((?<![A-Za-z0-9])(?:[\w.-]*[._-])?{_NAMES}[\"']?\s*[=:]\s*){_WORD}", re.IGNORECASE), rf"\1{MASK}"),
+)
+
+
+def redact(value: Any, secret_keys: Collection[str] = (), literals: Iterable[str] = ()) -> Any:
+    """A copy of plain data in which every secret reads ``***``.
+
+    Masked are: string values under a key whose dotted path or last name is in ``secret_keys`` or that is named like a
+    secret; ``key=value`` and ``--key value`` of such names in strings and argument lists; access keys, tokens and
+    passwords in URLs; and every occurrence of ``literals``. Empty values stay, so that one sees that nothing was set.
+    """
+    names = {key.rpartition(".")[2] for key in secret_keys}
+    given = re.compile("|".join(rf"\b{re.escape(k)}=\S+" for k in secret_keys)) if secret_keys else None
+    spoken = sorted({text for text in literals if len(text) >= 4}, key=len, reverse=True)
+
+    def walk(item: Any, path: str) -> Any:
+        if isinstance(item, str):
+            return _text(item, given, spoken)
+        if isinstance(item, Mapping):
+            return {str(key): entry(str(key), inner, path) for key, inner in item.items()}
+        if isinstance(item, list | tuple):
+            return _arguments([walk(inner, path) for inner in item])
+        return os.fspath(item) if isinstance(item, os.PathLike) else item
+
+    def entry(key: str, inner: Any, path: str) -> Any:
+        dotted = f"{path}.{key}" if path else key
+        secret = dotted in secret_keys or key.rpartition(".")[2] in names or _SECRET_NAME.fullmatch(key)
+        return MASK if secret and isinstance(inner, str) and inner else walk(inner, dotted)
+
+    return walk(value, "")
+
+
+def values_of(spec: Mapping[str, Any], secret_keys: Collection[str] = ()) -> set[str]:
+    """The secrets themselves that stand in ``spec``, to be masked wherever else they turn up."""
+    found: set[str] = set()
+    for key, inner in spec.items():
+        below = {k.partition(".")[2] for k in secret_keys if k.startswith(f"{key}.")}
+        if isinstance(inner, Mapping):
+            found |= values_of(inner, below)
+        elif isinstance(inner, str) and inner and (key in secret_keys or _SECRET_NAME.fullmatch(str(key))):
+            found.add(inner)
+    return found
+
+
+def _text(text: str, given: re.Pattern[str] | None, spoken: list[str]) -> str:
+    for literal in spoken:
+        text = text.replace(literal, MASK)
+    if given is not None:
+        text = given.sub(lambda hit: f"{hit[0].partition('=')[0]}={MASK}", text)
+    for shape, replacement in _SHAPES:
+        text = shape.sub(replacement, text)
+    return text
+
+
+def _arguments(items: list[Any]) -> list[Any]:
+    """``["--token", "abc"]`` hides its second word."""
+    for index in range(1, len(items)):
+        before = items[index - 1]
+        if isinstance(before, str) and isinstance(items[index], str) and _OPTION.fullmatch(before):
+            items[index] = MASK
+    return items

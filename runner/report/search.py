@@ -1,0 +1,95 @@
+"""What an AutoML job's record says of its search: space, what was left out, trials, best, history.
+
+Knows the ``automl`` part of a record; the trials' own records only for their logs.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from runner.report import words
+from runner.report.collect import Record
+from runner.report.results import number
+
+EDGE = 0.05  # of a search range, within which the best value counts as lying at its edge
+PARAMETER = ("key", "kind", "low", "high", "scale", "choices", "default", "title")
+
+
+def search(record: Record, records: dict[str, Record]) -> dict[str, Any]:
+    """The search of one AutoML job."""
+    told = record["automl"]
+    best = told.get("best") or {}
+    minimise = not str(told.get("direction") or "minimize").startswith("max")
+    trials = [_trial(t, best.get("number"), records) for t in told.get("trials") or [] if isinstance(t, dict)]
+    return {
+        "job": record["id"],
+        "metric": told.get("metric"),
+        "direction": "minimize" if minimise else "maximize",
+        "algorithm": told.get("algorithm"),
+        "budget": words.budget(told.get("budget")),
+        "space": [{key: p.get(key) for key in PARAMETER} for p in told.get("space") or [] if isinstance(p, dict)],
+        "left_out": [_left_out(entry) for entry in told.get("left_out") or []],
+        "trials": trials,
+        "best": {key: best.get(key) for key in ("number", "job_id", "value")} | {"params": best.get("params") or {}}
+        if best
+        else None,
+        "history": _history(trials, minimise),
+    }
+
+
+def at_the_edge(found: dict[str, Any]) -> list[str]:
+    """Searched parameters whose best value lies at an end of its range: the range may be too narrow."""
+    best = (found["best"] or {}).get("params") or {}
+    said = []
+    for parameter in found["space"]:
+        place = position(parameter, best.get(parameter["key"]))
+        if place is not None and not EDGE < place < 1 - EDGE:
+            end = "lower" if place <= EDGE else "upper"
+            value, low, high = (words.number(v) for v in (best[parameter["key"]], parameter["low"], parameter["high"]))
+            said.append(f"{parameter['key']} = {value}, at the {end} end of {low} to {high}")
+    return said
+
+
+def position(parameter: dict[str, Any], value: Any) -> float | None:
+    """Where ``value`` lies in the range of a numeric parameter, 0 to 1 on its scale; None when that cannot be said."""
+    low, high = parameter["low"], parameter["high"]
+    if parameter["kind"] not in ("int", "float") or None in map(number, (value, low, high)) or low >= high:
+        return None
+    if parameter["scale"] == "log" and low > 0 and value > 0:
+        value, low, high = math.log(value), math.log(low), math.log(high)
+    return float((value - low) / (high - low))
+
+
+def _trial(trial: dict[str, Any], best: Any, records: dict[str, Record]) -> dict[str, Any]:
+    own = records.get(str(trial.get("job_id"))) or {}
+    error = trial.get("error") or (own.get("error") or {}).get("message")
+    return {
+        "number": trial.get("number"),
+        "job_id": trial.get("job_id"),
+        "status": words.STATUS.get(str(trial.get("state")), "unknown"),
+        "value": number(trial.get("value")),
+        "params": trial.get("params") or {},
+        "seconds": number(trial.get("seconds")),
+        "error": str(error) if error else None,
+        "log": own.get("log"),
+        "best": best is not None and trial.get("number") == best,
+    }
+
+
+def _history(trials: list[dict[str, Any]], minimise: bool) -> list[dict[str, Any]]:
+    """After each trial that gave a value: the value, and the best so far."""
+    better = min if minimise else max
+    history: list[dict[str, Any]] = []
+    for trial in trials:
+        if trial["value"] is not None:
+            so_far = better([trial["value"], *(h["best"] for h in history[-1:])])
+            history.append({"number": trial["number"], "value": trial["value"], "best": so_far})
+    return history
+
+
+def _left_out(entry: Any) -> dict[str, str]:
+    if isinstance(entry, dict):
+        return {"key": str(entry.get("key", "")), "reason": str(entry.get("reason", ""))}
+    key, reason = [*entry, "", ""][:2] if isinstance(entry, (list, tuple)) else (entry, "")
+    return {"key": str(key), "reason": str(reason)}

@@ -1,0 +1,306 @@
+"""The report as Markdown that also reads well as plain text: padded tables, names in code spans.
+
+Whatever a user named is put in code spans, so that it cannot become markup.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from runner.report import words
+
+WIDEST_MATRIX = 12  # classes up to which the confusion matrix is a table here
+WIDEST_CELL = 60  # characters up to which a column is padded
+Lines = Iterator[str]
+
+
+def render(report: dict[str, Any]) -> str:
+    """The whole report."""
+    parts = (
+        _head,
+        _summary,
+        _evaluations,
+        _trainings,
+        _searches,
+        _exports,
+        _others,
+        _data,
+        _missing,
+        _jobs,
+        _environment,
+        _reproduce,
+    )
+    return "\n".join(line for part in parts for line in part(report)).rstrip() + "\n"
+
+
+def plain(value: Any) -> str:
+    """Text outside code: nothing in it is markup, and it stays on one line."""
+    return re.sub(r"([\\`*\[\]|<>])", r"\\\1", " ".join(str(value).split()))
+
+
+def code(value: Any) -> str:
+    """A code span on one line; fit for a table cell."""
+    shown = " ".join(str(value).split()).replace("|", "\\|")
+    if not shown:
+        return ""
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    fence, space = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{space}{shown}{space}{fence}"
+
+
+def block(content: str) -> Lines:
+    """A fenced block that its content cannot close."""
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", content) or [""]))
+    yield from (f"{fence}text", content.rstrip(), fence, "")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> Lines:
+    """A padded table; ``right`` marks with ``r`` the columns that align right."""
+    cells = [list(head), *(list(row) for row in rows)]
+    if len(cells) == 1:
+        return
+    align = right.ljust(len(head), "l")
+    fits = [[len(row[i]) for row in cells if len(row[i]) <= WIDEST_CELL] for i in range(len(head))]
+    widths = [max([3, *lengths]) for lengths in fits]
+    for n, row in enumerate(cells):
+        yield (
+            "| " + " | ".join(c.rjust(w) if a == "r" else c.ljust(w) for c, w, a in zip(row, widths, align, strict=True)) + " |"
+        )
+        if n == 0:
+            yield "|" + "|".join("-" * (w + 1) + (":" if a == "r" else "-") for w, a in zip(widths, align, strict=True)) + "|"
+    yield ""
+
+
+def _head(r: dict[str, Any]) -> Lines:
+    yield from (f"# {plain(r['verdict']['headline'])}", "", f"{plain(r['title'])}, {words.moment(r['generated_at'])}", "")
+    yield from (f"- {plain(sentence)}" for sentence in (*r["verdict"]["ran"], *r["verdict"]["came_out"]))
+    yield ""
+
+
+def _summary(r: dict[str, Any]) -> Lines:
+    yield from ("## Actions", "")
+    rows = [
+        (
+            a["action"],
+            plain(a["status"]),
+            (a["route"] or {}).get("kind") or "",
+            words.seconds(a["duration_seconds"]),
+            plain(a["result"]),
+        )
+        for a in r["actions"]
+    ]
+    yield from table(("Action", "Status", "Route", "Time", "Result"), rows, "lllr")
+    if r["notes"]:
+        yield from ("## Worth knowing", "", *(f"- {plain(note)}" for note in r["notes"]), "")
+    yield from ("## Files", "")
+    files = [(f["what"], code(f["path"])) for f in r["files"]] + [
+        (f"this report, {k}", code(p)) for k, p in r["report_files"].items()
+    ]
+    yield from table(("What", "Where"), files)
+
+
+def _evaluations(r: dict[str, Any]) -> Lines:
+    for e in r["evaluations"]:
+        yield from (f"## Evaluation {code(e['job'])}", "")
+        interval = (
+            f" (95 % interval {' to '.join(words.percent(v) for v in e['accuracy_interval'])})"
+            if e["accuracy_interval"]
+            else ""
+        )
+        yield from table(
+            ("Measure", "Value"),
+            [
+                ("Accuracy", words.percent(e["accuracy"]) + interval),
+                ("Average accuracy of the classes", words.percent(e["avg_accuracy"])),
+                ("Macro F1", words.percent(e["macro_f1"])),
+                (f"Top {e['top_k']} accuracy" if e["top_k"] else "Top k accuracy", words.percent(e["top_k_accuracy"])),
+                ("Always the most frequent class", words.percent(e["majority_share"])),
+                ("Sequences", words.number(e["sequences"])),
+                ("Loss", words.number(e["loss"])),
+                ("Data", code(e["data_path"] or "")),
+                ("Checkpoint", code(e["checkpoint"] or "")),
+            ],
+        )
+        yield from _per_class(e)
+        yield from _matrix(e)
+
+
+def _per_class(e: dict[str, Any]) -> Lines:
+    rows = [
+        (code(c["name"]), *(words.percent(c[key]) for key in ("precision", "recall", "f1")), words.number(c["support"]))
+        for c in e["per_class"]
+    ]
+    yield from table(("Class", "Precision", "Recall", "F1", "Support"), rows, "lrrrr")
+
+
+def _matrix(e: dict[str, Any]) -> Lines:
+    matrix = e["confusion"]
+    if matrix and len(matrix["names"]) <= WIDEST_MATRIX:
+        yield from ("Confusion matrix: a row is the true class, a column the predicted one.", "")
+        rows = [(code(name), *map(str, row)) for name, row in zip(matrix["names"], matrix["rows"], strict=True)]
+        yield from table(("", *map(code, matrix["names"])), rows, "l" + "r" * len(matrix["names"]))
+    if e["confused"]:
+        yield from ("Most confused:", "")
+        pairs = [(code(p["truth"]), code(p["predicted"]), str(p["count"]), words.share(p["share"])) for p in e["confused"]]
+        yield from table(("Truth", "Predicted as", "Sequences", "Of the class"), pairs, "llrr")
+    if e["mistakes"]:
+        yield from ("Wrong and sure of it:", "")
+        rows = [(code(m["name"]), code(m["truth"]), code(m["predicted"]), words.share(m["probability"])) for m in e["mistakes"]]
+        yield from table(("Sequence", "Truth", "Predicted", "Probability"), rows, "lllr")
+
+
+def _trainings(r: dict[str, Any]) -> Lines:
+    for t in r["trainings"]:
+        yield from (f"## Training {code(t['job'])}", "")
+        if t["curves_of"] != t["job"]:
+            yield from (f"Curves of the best trial, {code(t['curves_of'])}.", "")
+        rows = [
+            (
+                words.number(c["epoch"]),
+                *(words.number(c[key]) for key in ("train_loss", "val_loss")),
+                *(words.share(c[key]) for key in ("train_acc", "val_acc")),
+                words.number(c["lr"], 3),
+                "best" if c["epoch"] == t["best_epoch"] else "",
+            )
+            for c in t["curves"]
+        ]
+        yield from table(("Epoch", "Train loss", "Val loss", "Train acc", "Val acc", "Rate", ""), rows, "rrrrrr")
+
+
+def _searches(r: dict[str, Any]) -> Lines:
+    for s in r["searches"]:
+        yield from (f"## AutoML {code(s['job'])}", "")
+        yield from (f"{s['algorithm']} search, {s['direction']} {code(s['metric'])}, budget {plain(s['budget'])}.", "")
+        trials = [
+            (
+                f"{t['number']}{' best' if t['best'] else ''}",
+                t["status"],
+                words.number(t["value"]),
+                words.seconds(t["seconds"]),
+                code(", ".join(f"{k}={words.number(v)}" for k, v in t["params"].items())) or "the spec as given",
+                plain(t["error"] or ""),
+            )
+            for t in s["trials"]
+        ]
+        yield from table(("Trial", "Status", plain(s["metric"] or "Value"), "Time", "Parameters", "Error"), trials, "llrr")
+        space = [(code(p["key"]), plain(interval(p)), p["scale"] or "", words.value(p["default"])) for p in s["space"]]
+        yield from table(("Searched", "Range", "Scale", "As given"), space)
+        yield from table(("Left out", "Why"), [(code(x["key"]), plain(x["reason"])) for x in s["left_out"]])
+
+
+def interval(parameter: dict[str, Any]) -> str:
+    """Where a parameter was searched."""
+    if parameter["choices"]:
+        return ", ".join(words.value(choice) for choice in parameter["choices"])
+    if parameter["low"] is None:
+        return words.NOTHING
+    return f"{words.number(parameter['low'])} to {words.number(parameter['high'])}"
+
+
+def _exports(r: dict[str, Any]) -> Lines:
+    for e in r["exports"]:
+        yield from (f"## Export {code(e['job'])}", "")
+        agrees = {True: "within tolerance", False: "over tolerance", None: ""}[e["within_tolerance"]]
+        yield from table(
+            ("Fact", "Value"),
+            [
+                ("ONNX file", code(e["onnx"] or "")),
+                ("Checkpoint", code(e["checkpoint"] or "")),
+                ("Largest difference", f"{words.number(e['max_abs_diff'], 2)} {agrees}".strip()),
+                ("Tolerance", words.number(e["tolerance"])),
+                *((plain(key), code(words.value(value))) for key, value in e["facts"].items()),
+            ],
+        )
+
+
+def _others(r: dict[str, Any]) -> Lines:
+    for i in r["inferences"]:
+        yield from (f"## Inference {code(i['job'])}", "")
+        yield from (
+            f"{words.count(i['sequences'] or 0, 'sequence')}, classes in {code(i['output_file'] or words.NOTHING)}.",
+            "",
+        )
+        yield from table(("Class", "Sequences"), [(code(c["name"]), words.number(c["sequences"])) for c in i["classes"]], "lr")
+    for c in r["conversions"]:
+        yield from (f"## Conversion {code(c['job'])}", "")
+        yield from table(
+            ("Count", "Number"), [(k, words.number(c[k])) for k in ("records", "frames", "objects", "windows")], "lr"
+        )
+
+
+def _data(r: dict[str, Any]) -> Lines:
+    if not r["data"]:
+        return
+    yield from ("## Data", "")
+    rows = [
+        (
+            d["split"],
+            words.number(d["sequences"]),
+            code("x".join(map(str, d["shape"] or []))),
+            " / ".join(words.number(d["frames"][k]) for k in ("min", "median", "max")),
+            code(d["path"] or ""),
+            code(d["sha256"] or ""),
+        )
+        for d in r["data"]
+    ]
+    yield from table(("Split", "Sequences", "Shape", "Frames min/med/max", "File", "SHA-256"), rows, "lr")
+    names = list(dict.fromkeys(c["name"] for d in r["data"] for c in d["per_class"]))
+    counts = [{c["name"]: c["sequences"] for c in d["per_class"]} for d in r["data"]]
+    head = ("Sequences of class", *(d["split"] for d in r["data"]))
+    yield from table(head, [(code(n), *(words.number(c.get(n)) for c in counts)) for n in names], "l" + "r" * len(counts))
+
+
+def _missing(r: dict[str, Any]) -> Lines:
+    if r["missing"]:
+        yield from ("## Missing artifacts", "")
+        rows = [(code(m["job"]), plain(m["artifact"]), code(m["path"]), plain(m["reason"])) for m in r["missing"]]
+        yield from table(("Job", "Artifact", "Path", "Why"), rows)
+
+
+def _jobs(r: dict[str, Any]) -> Lines:
+    yield from ("## Jobs", "")
+    for j in r["jobs"]:
+        if j["role"] == "trial" and not j["error"]:
+            continue
+        route = j["route"] or {}
+        yield from (f"### {code(j['id'])}", "")
+        yield from table(
+            ("Fact", "Value"),
+            [
+                ("Action", f"{j['action']}, {plain(j['status'])}"),
+                ("Route", plain(f"{route.get('kind')}: {route.get('reason')}") if route else words.NOTHING),
+                ("Parent", code(j["parent_job"] or "")),
+                ("Started", words.moment(j["started_at"])),
+                ("Took", words.seconds(j["duration_seconds"])),
+                ("Results", code(j["results_dir"] or "")),
+                ("Log", code(j["log"] or "")),
+                *((f"Hash of the {plain(name)}", code(digest)) for name, digest in j["hashes"].items()),
+            ],
+        )
+        yield from _error(j["error"])
+        rows = [(code(s["key"]), code(words.value(s["value"])), plain(words.source(s["source"]))) for s in j["spec"]]
+        yield from table(("Setting", "Value", "From"), rows)
+
+
+def _error(error: dict[str, Any] | None) -> Lines:
+    if not error:
+        return
+    yield from (f"Error: {plain(error['message'])}", "", *(f"- {plain(p)}" for p in error["problems"]), "")
+    if error["log_tail"]:
+        yield from ("Last lines of the log:", "", *block(error["log_tail"]))
+
+
+def _environment(r: dict[str, Any]) -> Lines:
+    yield from ("## Environment", "")
+    for e in r["environments"]:
+        rows = [(plain(key), code(words.value(value))) for key, value in words.pairs(e["values"])]
+        yield from table(("What", "Value"), rows)
+
+
+def _reproduce(r: dict[str, Any]) -> Lines:
+    commands = [shlex.join(c["command"]) for c in r["reproduce"] if c["command"]]
+    if commands:
+        yield from ("## Run it again", "", *block("\n".join(commands)))

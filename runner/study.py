@@ -1,0 +1,150 @@
+"""An AutoML job: the search, each of whose trials is an ordinary job, and what the study's own record keeps of it.
+
+Does not know how a trial is run: that comes in as a function.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from runner import automl
+from runner import spec as specs
+from runner.errors import Canceled, JobFailed, SchemaInvalid
+from runner.jobs import JobStore
+from runner.schema import Parameter
+
+TrialRunner = Callable[..., dict[str, Any]]
+
+
+def run_study(
+    store: JobStore, study: dict[str, Any], spec: dict[str, Any], stop: Any, ticker: Any, run_trial: TrialRunner
+) -> dict[str, Any]:
+    """Search, and return the study's outcome: the best trial's metrics, artifacts and checkpoints, and the search's history.
+
+    Raises:
+        SearchFailed: every trial failed. Canceled: a signal or `cancel` came; the trials so far stay in the record.
+    """
+    facts = study["automl"]
+    space = [Parameter(**parameter) for parameter in facts["space"]]
+    if not space:
+        raise SchemaInvalid(
+            "AutoML is on but no parameter is left to search.",
+            problems=[f"{item['key']}: {item['reason']}" for item in facts["left_out"]],
+            hint="Run with --automl off, or change the settings that take the parameters out.",
+        )
+    trials: list[dict[str, Any]] = []
+
+    def objective(number: int, params: dict[str, Any]) -> float:
+        ticker.say(f"trial {number}: " + (", ".join(f"{k}={_short(v)}" for k, v in params.items()) or "the spec as given"))
+        started = time.monotonic()
+        record = run_trial(store, study, spec, params, number, stop, ticker)
+        trial = {"number": number, "job_id": record["id"], "state": record["state"], "params": params, "value": None}
+        trial |= {"error": None, "seconds": round(time.monotonic() - started, 3)}
+        trials.append(trial)
+        try:
+            trial["value"] = _value(record, facts["metric"])
+        except JobFailed as error:
+            trial["error"] = error.message
+            raise
+        finally:
+            facts["trials"], facts["best"] = trials, _best(trials, facts["direction"])
+            facts.setdefault("deleted", []).extend(_retain(store, trials, facts["best"]))
+            store.enrich(study["id"], automl=facts)
+        ticker.say(f"trial {number}: {facts['metric']} {_short(trial['value'])} (best {_short(facts['best']['value'])})")
+        return float(trial["value"])
+
+    result = automl.search(
+        space,
+        objective,
+        direction=facts["direction"],
+        metric=facts["metric"],
+        trials=facts["budget"].get("trials"),
+        seconds=facts["budget"].get("seconds"),
+        seed=_seed(spec),
+        storage_path=Path(study["results_dir"]) / "study.log",
+    )
+    best = store.read(facts["best"]["job_id"])
+    files = _write_winner(study, facts, best, result)
+    return {
+        "metrics": best["metrics"],
+        "artifacts": {**best["artifacts"], **files},
+        "checkpoints": best["checkpoints"],
+        "automl": facts,
+    }
+
+
+def _value(record: dict[str, Any], metric: str) -> float:
+    if record["state"] == "CANCELED":
+        raise Canceled(f"trial {record['id']} was canceled", exit_code=(record.get("error") or {}).get("exit_code", 143))
+    if record["state"] != "COMPLETE":
+        raise JobFailed(f"{record['id']}: {(record.get('error') or {}).get('message', record['state'])}")
+    value = record["metrics"].get(metric)
+    if not isinstance(value, int | float) or math.isnan(value):
+        raise JobFailed(f"{record['id']}: the metric {metric} is not a number ({value!r})")
+    return float(value)
+
+
+def _best(trials: list[dict[str, Any]], direction: str) -> dict[str, Any] | None:
+    done = [t for t in trials if t["value"] is not None]
+    if not done:
+        return None
+    pick = min if direction == "minimize" else max
+    best = pick(done, key=lambda t: t["value"])
+    return {key: best[key] for key in ("number", "job_id", "value", "params")}
+
+
+def _retain(store: JobStore, trials: list[dict[str, Any]], best: dict[str, Any] | None) -> list[str]:
+    """Delete the checkpoints of finished trials that are not the best so far; what was deleted is recorded."""
+    deleted = []
+    for trial in trials:
+        if trial.get("retained") is False or (best and trial["job_id"] == best["job_id"]):
+            continue
+        folder = Path(store.read(trial["job_id"])["results_dir"])
+        for path in sorted([*folder.glob("*.pth")]):
+            path.unlink()
+            deleted.append(str(path))
+        trial["retained"] = False
+    return deleted
+
+
+def _write_winner(study: dict[str, Any], facts: dict[str, Any], best: dict[str, Any], result: Any) -> dict[str, str]:
+    """best_rec.json, and the winning spec as a file that a plain training repeats."""
+    folder = Path(study["results_dir"])
+    winner: dict[str, Any] = json.loads(json.dumps(best["spec"]))
+    for key in ("results_dir", f"{study['action']}.results_dir"):
+        specs.set_(winner, key, "")
+    if winner.get("encryption_key"):
+        winner["encryption_key"] = None
+    best_spec = folder / "best_spec.yaml"
+    _write(best_spec, specs.write(winner))
+    best_rec = folder / "best_rec.json"
+    record = automl.best_rec(
+        result,
+        experiment_id=study["id"],
+        trials=facts["trials"],
+        specs=winner,
+        checkpoint_uri=best["artifacts"].get("checkpoint"),
+    )
+    _write(best_rec, json.dumps(record, indent=2) + "\n")
+    return {"best_spec": str(best_spec), "best_rec": str(best_rec)}
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _seed(spec: dict[str, Any]) -> int | None:
+    seed = specs.get(spec, "train.seed")
+    return seed if isinstance(seed, int) and seed >= 0 else None
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,242 @@
+"""What happens beside the training: status lines, metrics.csv, scalars for loggers, checkpoint files. No loss, no gradient.
+
+The state at the end of the last whole epoch is held in memory: whatever interrupts an epoch, that state is what is saved.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from stgcn import config
+from stgcn.files import write_bytes, write_text
+from stgcn.module import PoseClassifier
+from stgcn.status import StatusLog
+
+log = logging.getLogger("stgcn")
+
+COLUMNS = ("epoch", "step", "train_loss", "train_acc", "val_loss", "val_acc", "lr", "seconds")
+LATEST = "pc_model_latest.pth"
+# Scalar names of TAO for ours.
+SCALARS = {
+    "train_loss_epoch": "train_loss",
+    "train_acc_1": "train_acc",
+    "val_loss": "val_loss",
+    "val_acc@1": "val_acc",
+    "lr": "lr",
+    "epoch": "epoch",
+}
+
+
+@dataclass
+class History:
+    """What a training has done: one row of COLUMNS per epoch, and the checkpoints it wrote that still exist.
+
+    ``past`` are the rows of the training that this one resumes.
+    """
+
+    past: Any = field(default_factory=list)
+    rows: Any = field(default_factory=list)
+    checkpoints: Any = field(default_factory=list)
+
+    def best(self) -> dict[str, Any] | None:
+        """The row with the lowest val_loss."""
+        return _lowest(self.rows)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The checkpoints in the order they were written, the best one flagged."""
+        best = _lowest(self.checkpoints)
+        return [{**c, "best": best is not None and c["path"] == best["path"]} for c in self.checkpoints]
+
+
+def _lowest(items: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    validated = [item for item in items if item["val_loss"] is not None]
+    return min(validated, key=lambda item: item["val_loss"]) if validated else None
+
+
+def file_name(epoch: int, step: int) -> str:
+    """Name of a checkpoint: epoch counted from 0, and the optimiser steps taken."""
+    return f"model_epoch_{epoch:03d}_step_{step:05d}.pth"
+
+
+class HoldingIO(TorchCheckpointIO):
+    """Keeps the last saved checkpoint as the bytes of its file; writing them is up to ``Checkpoints``."""
+
+    def __init__(self) -> None:
+        self.held = b""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Keep ``checkpoint``; ``path`` is not used."""
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        self.held = buffer.getvalue()
+
+
+class Recorder(Checkpoint):
+    """Writes status lines, metrics.csv, the scalars of the loggers, and a line per epoch for people."""
+
+    def __init__(self, folder: Path, status: StatusLog, history: History, num_epochs: int) -> None:
+        self.folder, self.status, self.history, self.num_epochs = folder, status, history, num_epochs
+        self.epoch_began = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say that the loop starts."""
+        if trainer.is_global_zero:
+            self.status.write("STARTED", "Starting Training Loop.")
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note the time, and have the last epoch validated whatever the interval."""
+        self.epoch_began = time.perf_counter()
+        if trainer.current_epoch == self.num_epochs - 1:
+            trainer.check_val_every_n_epoch = 1
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Give the loggers the loss of the step."""
+        for logger in trainer.loggers:
+            logger.log_metrics({"train_loss_step": float(outputs["loss"])}, step=trainer.global_step)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record the epoch; the module has its metrics ready."""
+        assert isinstance(pl_module, PoseClassifier)
+        if not trainer.is_global_zero:
+            return
+        seconds = time.perf_counter() - self.epoch_began
+        found = {**pl_module.fresh, "epoch": trainer.current_epoch, "step": trainer.global_step, "seconds": seconds}
+        row = {name: found.get(name) for name in COLUMNS}
+        self.history.rows.append(row)
+        self._write_csv()
+        self._write_status(row, int(trainer.num_training_batches))
+        for logger in trainer.loggers:
+            scalars = {name: row[ours] for name, ours in SCALARS.items() if row[ours] is not None}
+            logger.log_metrics(scalars, step=trainer.global_step)
+        if trainer.progress_bar_callback is None:
+            log.info(self._line(row))
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say that the loop is complete."""
+        if trainer.is_global_zero:
+            self.status.write("RUNNING", "Training loop complete.")
+
+    def _write_csv(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*self.history.past, *self.history.rows])
+        write_text(self.folder / "metrics.csv", text.getvalue())
+
+    def _write_status(self, row: dict[str, Any], batches: int) -> None:
+        where = {"epoch": row["epoch"], "step": row["step"], "max_epoch": self.num_epochs - 1}
+        if row["val_loss"] is not None:
+            self.status.write(
+                "RUNNING", "Eval metrics generated.", kpi={k: row[k] for k in ("val_loss", "val_acc")}, epoch=row["epoch"]
+            )
+        self.status.write(
+            "RUNNING",
+            "Training loop in progress",
+            **where,
+            max_step=row["step"] + (self.num_epochs - 1 - row["epoch"]) * batches,
+            time_per_epoch=row["seconds"],
+            time_per_step=row["seconds"] / batches,
+            eta=(self.num_epochs - 1 - row["epoch"]) * row["seconds"],
+        )
+        self.status.write(
+            "RUNNING", "Train metrics generated.", kpi={k: row[k] for k in ("train_loss", "train_acc")}, epoch=row["epoch"]
+        )
+
+    def _line(self, row: dict[str, Any]) -> str:
+        parts = [f"{k} {row[k]:.4f}" for k in ("train_loss", "train_acc", "val_loss", "val_acc") if row[k] is not None]
+        return f"epoch {row['epoch'] + 1}/{self.num_epochs}: {', '.join(parts)}, lr {row['lr']:.3g}, {row['seconds']:.1f} s"
+
+
+class Checkpoints(Checkpoint):
+    """Writes checkpoints by interval, after the last epoch and whenever val_loss is the lowest yet; links the latest."""
+
+    def __init__(self, folder: Path, settings: config.Train, held: HoldingIO, history: History) -> None:
+        self.folder, self.settings, self.io, self.history = folder, settings, held, history
+        self.entry: dict[str, Any] = {}  # of the held state: path, epoch, step, val_loss, val_acc
+        self.only_best: set[str] = set()  # paths that no interval asked for
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Hold the state before the first epoch."""
+        self._hold(trainer, pl_module, epoch=max(trainer.current_epoch - 1, 0), completed=trainer.current_epoch)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write a checkpoint within an epoch when the interval counts steps; a resume from it repeats that epoch."""
+        within = batch_idx + 1 < trainer.num_training_batches
+        if within and self.settings.checkpoint_interval_unit == "step" and self._due(trainer):
+            self._hold(trainer, pl_module, epoch=trainer.current_epoch, completed=trainer.current_epoch)
+            self._write(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Hold the state of the epoch that ends, and write it when it is due, the last, or the best."""
+        assert isinstance(pl_module, PoseClassifier)
+        epoch = trainer.current_epoch
+        self._hold(trainer, pl_module, epoch=epoch, completed=epoch + 1, **pl_module.fresh)
+        due = self._due(trainer) or epoch == self.settings.num_epochs - 1
+        best = _lowest(self.history.checkpoints)
+        improved = _lowest([*([best] if best else []), self.entry]) == self.entry
+        if due or improved:
+            self._write(trainer)
+        if improved and not due:
+            self.only_best.add(self.entry["path"])
+        if improved and best and best["path"] in self.only_best and trainer.is_global_zero:
+            self.history.checkpoints.remove(best)
+            Path(best["path"]).unlink(missing_ok=True)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Leave a checkpoint to resume from, whatever ended the training."""
+        if self.entry and trainer.is_global_zero:
+            if self.entry not in self.history.checkpoints:
+                self._write(trainer)
+            log.warning("interrupted; to go on: train.resume_training_checkpoint_path=%s", self.entry["path"])
+
+    def _due(self, trainer: pl.Trainer) -> bool:
+        by_epoch = self.settings.checkpoint_interval_unit == "epoch"
+        count = trainer.current_epoch + 1 if by_epoch else trainer.global_step
+        return count % self.settings.checkpoint_interval == 0
+
+    def _hold(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *, epoch: int, completed: int, **metrics: float
+    ) -> None:
+        assert isinstance(pl_module, PoseClassifier)
+        pl_module.description |= {
+            "epoch": epoch,
+            "step": trainer.global_step,
+            "epochs_completed": completed,
+            "metrics": metrics,
+            "history": [*self.history.past, *self.history.rows],
+        }
+        trainer.save_checkpoint("held", weights_only=False)
+        self.entry = {
+            "path": str(self.folder / file_name(epoch, trainer.global_step)),
+            "epoch": epoch,
+            "step": trainer.global_step,
+            "val_loss": metrics.get("val_loss"),
+            "val_acc": metrics.get("val_acc"),
+        }
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        if not trainer.is_global_zero:
+            return
+        path = write_bytes(self.entry["path"], self.io.held)
+        link = path.with_name(f".{LATEST}.{secrets.token_hex(4)}")
+        os.symlink(path.name, link)
+        os.replace(link, path.with_name(LATEST))
+        self.history.checkpoints.append(self.entry)

@@ -1,0 +1,216 @@
+"""The action ``export``: a checkpoint as an ONNX file, checked, and compared with torch before it is kept."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from stgcn import checkpoint, config, files
+from stgcn.action import Started, started
+from stgcn.config import is_set
+from stgcn.description import KEY, class_names, num_joints
+from stgcn.errors import RefusedError, SpecError, TrainerError
+from stgcn.model import STGCN
+
+log = logging.getLogger("stgcn")
+
+INPUT, OUTPUT = "input", "fc_pred"
+TOLERANCE = 1e-4  # of logits up to 1; of larger ones the share
+TRACED_FRAMES = 64
+COMPARED = ((1, 64), (3, 50), (2, 301))  # batch and frames, where time is dynamic
+PERSONS = {"ntu-rgb+d": 2, "ntu_edge": 2}  # M where the checkpoint does not say
+
+
+def run(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Export as ``spec`` says.
+
+    Returns:
+        ``metrics`` (largest difference from torch, size, input shape) and ``artifacts`` by name.
+
+    Raises:
+        TrainerError: a mistake in the spec or the checkpoint, a file in the way, or answers that differ from torch.
+    """
+    with started("export", spec) as action:
+        return main(action)
+
+
+def main(action: Started) -> dict[str, Any]:
+    """Load, write aside, check, compare; only then the file takes its place."""
+    settings, folder, status = action
+    own = settings.export
+    target = target_path(own, folder)
+    status.write("RUNNING", f"Loading checkpoint: {own.checkpoint}")
+    network, description = checkpoint.network(checkpoint.read(own.checkpoint), settings.model, settings.dataset)
+    network.eval()
+    frames = own.sequence_length if own.sequence_length > 0 else None
+    persons = description["num_persons"] or PERSONS.get(description["layout"]["name"], 1)
+    shape = (None, description["input_channels"], frames, num_joints(description), persons)
+    with files.replacing(target) as temporary:
+        write_onnx(network, temporary, shape, own.opset_version)
+        add_metadata(temporary, description, frames)
+        parity = compare(network, temporary, shape)
+        if not parity["ok"]:
+            raise TrainerError(
+                f"the ONNX file answers otherwise than torch: the largest difference is {parity['max_abs_diff']:.2e}, allowed "
+                f"are {parity['allowed']:.2e}; {target} was not written"
+            )
+    said = f"ONNX file {target}: the largest difference from torch is {parity['max_abs_diff']:.2e} (allowed {TOLERANCE:g})"
+    status.write("RUNNING", said)
+    log.info(said)
+    names = class_names(description)
+    written = {
+        "onnx": target,
+        "labels": files.write_text(target.with_name("labels.txt"), "".join(f"{name}\n" for name in names)),
+        "parity": files.write_json(folder / "parity.json", parity),
+    }
+    return {
+        "metrics": {
+            "max_abs_diff": parity["max_abs_diff"],
+            "tolerance": TOLERANCE,
+            "opset": own.opset_version,
+            "bytes": target.stat().st_size,
+            "input_shape": named_shape(shape),
+            "classes": len(names),
+        },
+        "artifacts": {name: str(path) for name, path in written.items()},
+    }
+
+
+def target_path(own: config.Export, folder: Path) -> Path:
+    """Where the ONNX file goes.
+
+    Raises:
+        SpecError: no checkpoint is named, or the length of a sequence is 0.
+        RefusedError: the file exists and is not to be replaced.
+    """
+    problems = []
+    if not is_set(own.checkpoint):
+        problems.append("export.checkpoint is empty: set it to a .pth or .tlt file")
+    if own.sequence_length == 0:
+        problems.append("export.sequence_length is 0; allowed: at least 1, or -1 for any length")
+    if problems:
+        raise SpecError(problems)
+    name = str(own.onnx_file) if is_set(own.onnx_file) else None
+    target = Path(name) if name else folder / f"{Path(str(own.checkpoint)).stem}.onnx"
+    if target.exists() and not own.overwrite:
+        raise RefusedError(f"{target} exists and is kept; set export.overwrite=true to replace it, or another export.onnx_file")
+    return target
+
+
+def named_shape(shape: tuple[int | None, ...]) -> list[int | str]:
+    """The input's shape with names where any size will do."""
+    return [size if size is not None else name for size, name in zip(shape, ("batch", "", "time", "", ""), strict=True)]
+
+
+def write_onnx(network: STGCN, path: Path, shape: tuple[int | None, ...], opset: int) -> None:
+    """Write ``network`` as one ONNX file, without side files; batch is dynamic, and so is time where ``shape`` leaves it open."""
+    _, channels, frames, joints, persons = shape
+    assert channels and joints and persons
+    example = torch.zeros(2, channels, frames or TRACED_FRAMES, joints, persons)
+    dynamic: dict[int, Any] = {0: torch.export.Dim("batch")}
+    if frames is None:
+        dynamic[2] = torch.export.Dim("time")
+    with quiet():
+        torch.onnx.export(
+            network,
+            (example,),
+            str(path),
+            dynamo=True,
+            external_data=False,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes={"x": dynamic},
+            opset_version=opset,
+            verbose=False,
+        )
+
+
+def add_metadata(path: Path, description: Mapping[str, Any], frames: int | None) -> None:
+    """Let the file describe itself, whole under one key and in single keys for other readers; then have onnx check it."""
+    import onnx
+
+    model = onnx.load(path)
+    own = {name: value for name, value in description.items() if name not in ("spec", "metrics", "history", "past")}
+    if frames is not None:
+        own["window"] = frames
+    props = {
+        KEY: json.dumps(own),
+        "network": "ST-GCN",
+        "version": _version(),
+        "class_names": json.dumps(class_names(own)),
+        "label_map": json.dumps(own["label_map"]),
+        "layout": json.dumps(own["layout"]),
+        "window": json.dumps(own["window"]),
+        "normalisation": own.get("normalisation", "none"),
+    }
+    onnx.helper.set_model_props(model, props)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def compare(network: STGCN, path: Path, shape: tuple[int | None, ...]) -> dict[str, Any]:
+    """Run both on the same sequences, of several sizes, whole and zero-padded, drawn as widely as the training data were."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    cases = []
+    largest = 0.0
+    for batch, frames in COMPARED:
+        frames = shape[2] or frames
+        whole = _sequences(network, batch, frames, shape)
+        padded = whole.copy()
+        padded[:, :, frames // 3 :] = 0
+        for kind, sequences in (("random", whole), ("zero-padded", padded)):
+            with torch.inference_mode():
+                expected = network(torch.from_numpy(sequences)).numpy()
+            found = session.run([OUTPUT], {INPUT: sequences})[0]
+            largest = max(largest, float(np.abs(expected).max()))
+            cases.append({"shape": list(sequences.shape), "kind": kind, "max_abs_diff": float(np.abs(expected - found).max())})
+    difference = max(case["max_abs_diff"] for case in cases)
+    allowed = TOLERANCE * max(1.0, largest)
+    return {
+        "ok": bool(difference <= allowed),  # NaN is not
+        "max_abs_diff": difference,
+        "tolerance": TOLERANCE,
+        "allowed": allowed,
+        "largest_logit": largest,
+        "cases": cases,
+    }
+
+
+def _sequences(network: STGCN, batch: int, frames: int, shape: tuple[int | None, ...]) -> np.ndarray:
+    """Random sequences (N, C, T, V, M) float32 with the mean and spread of each channel of each joint in training."""
+    _, channels, _, joints, persons = shape
+    rng = np.random.default_rng(frames)
+    noise = rng.standard_normal((batch, persons or 1, frames, joints, channels or 1))
+    mean, variance = network.data_bn.running_mean, network.data_bn.running_var
+    assert mean is not None
+    assert variance is not None
+    values = noise * variance.sqrt().numpy().reshape(joints, channels) + mean.numpy().reshape(joints, channels)
+    return np.ascontiguousarray(values.transpose(0, 4, 2, 3, 1), dtype=np.float32)  # (N, C, T, V, M)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep away what the exporter prints and what it advises its own developers."""
+    with redirect_stdout(StringIO()), warnings.catch_warnings():
+        yield
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("tao-skill-bank")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,149 @@
+"""Lightning's Trainer, set up and run: devices, loggers, callbacks, and its chatter kept away. Knows no spec file, no data."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+
+from stgcn import config
+from stgcn.callbacks import Checkpoints, History, HoldingIO, Recorder
+from stgcn.data import SkeletonData
+from stgcn.module import PoseClassifier
+from stgcn.status import StatusLog
+
+log = logging.getLogger("stgcn")
+
+# What Lightning says that does not hold or does not help here: small sets are in memory, and which of torch's names it uses
+# is not the user's affair. Regular expressions of how the warnings begin.
+ADVICE = (
+    "The '.*_dataloader' does not have many workers",
+    "The number of training batches .* is smaller than the logging interval",
+    "GPU available but not used",
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+)
+
+
+def fit(
+    module: PoseClassifier,
+    data: SkeletonData,
+    settings: config.Train,
+    *,
+    folder: Path,
+    status: StatusLog,
+    gpus: list[int],
+    loggers: list[Logger],
+    history: History,
+    checkpoint: Path | None,
+) -> History:
+    """Train on ``gpus`` (none is the CPU), going on from ``checkpoint`` if there is one; returns what was done."""
+    torch.backends.cudnn.deterministic = settings.cudnn.deterministic
+    held = HoldingIO()
+    on_terminal = sys.stderr.isatty()
+    with quiet(), shared(history, len(gpus)) as record, interruptible():
+        trainer = pl.Trainer(
+            accelerator="cuda" if gpus else "cpu",
+            devices=gpus or 1,
+            strategy="ddp_spawn" if len(gpus) > 1 else "auto",
+            max_epochs=settings.num_epochs,
+            check_val_every_n_epoch=settings.validation_interval,
+            gradient_clip_val=settings.grad_clip or None,
+            benchmark=settings.cudnn.benchmark,
+            callbacks=[
+                Recorder(folder, status, record, settings.num_epochs),
+                Checkpoints(folder, settings, held, record),
+                *([TQDMProgressBar()] if on_terminal else []),
+            ],
+            plugins=[held],
+            logger=loggers,
+            log_every_n_steps=1,
+            enable_progress_bar=on_terminal,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+        with redirect_stdout(sys.stderr):  # the bar would go to stdout, which is for data
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        return History(list(record.past), list(record.rows), list(record.checkpoints))
+
+
+def loggers_for(wandb: config.Wandb, folder: Path) -> list[Logger]:
+    """TensorBoard when it is installed, Weights & Biases when it is enabled (offline without an API key)."""
+    loggers: list[Logger] = []
+    if importlib.util.find_spec("tensorboard"):
+        loggers.append(TensorBoardLogger(folder, name="lightning_logs", default_hp_metric=False))
+    if wandb.enable:
+        loggers.append(
+            WandbLogger(
+                save_dir=folder,
+                offline=not os.environ.get("WANDB_API_KEY"),
+                project=wandb.project,
+                entity=wandb.entity or None,
+                group=wandb.group or None,
+                name=wandb.name,
+                id=wandb.run_id or None,
+                tags=list(wandb.tags),
+                reinit=wandb.reinit,
+                sync_tensorboard=wandb.sync_tensorboard,
+                save_code=wandb.save_code,
+            )
+        )
+    return loggers
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's tips and advice away; its other warnings and all errors are still seen."""
+    talkers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch")]
+    levels = [talker.level for talker in talkers]
+    for talker in talkers:
+        talker.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for words in ADVICE:
+                warnings.filterwarnings("ignore", words)
+            yield
+    finally:
+        for talker, level in zip(talkers, levels, strict=True):
+            talker.setLevel(level)
+
+
+@contextmanager
+def shared(history: History, processes: int) -> Iterator[History]:
+    """A history that the training processes can write to: with several of them, its lists live in a manager."""
+    if processes < 2:
+        yield history
+        return
+    with multiprocessing.Manager() as manager:
+        yield History(history.past, manager.list(history.rows), manager.list(history.checkpoints))
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end in KeyboardInterrupt: Lightning turns it into SystemExit(1) and leaves SIGINT ignored."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before: Any = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, before)

@@ -1,0 +1,153 @@
+"""Label files: sample names and class ids, from .pkl, .json or .npy. Nothing read is executed; knows no sequences."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stgcn import pickles
+from stgcn.errors import DataError
+
+EXPECTED = "expected two lists of the same length, (sample names, class ids)"
+MOST_NAMED = 5
+LARGEST = 2**63
+
+
+def read_labels(path: str | Path) -> tuple[list[str], np.ndarray]:
+    """Read a label file: a pickle or JSON of (names, class ids), or a .npy of class ids.
+
+    Returns:
+        The N names, and the class ids as int64 (N,).
+
+    Raises:
+        DataError: the file is missing, broken, of another form, or a pickle that is more than plain data.
+    """
+    path = Path(path)
+    try:
+        content = _load(path)
+    except pickles.PickleRefused as error:
+        raise DataError(f"{path} cannot be read as labels: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, TypeError, SyntaxError, OverflowError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read as labels: it is broken ({str(error)[:100]})") from None
+    if isinstance(content, np.ndarray):
+        ids = _ids(path, content)
+        return [str(i) for i in range(len(ids))], ids
+    if isinstance(content, Mapping):
+        content = [content.get("names"), content.get("labels")]
+    if not isinstance(content, list | tuple) or len(content) != 2 or not all(_is_list(part) for part in content):
+        raise DataError(f"{path}: {EXPECTED}; it holds {_describe(content)}")
+    names, ids = content[0], _ids(path, content[1])
+    if len(names) != len(ids):
+        raise DataError(f"{path}: {EXPECTED}; it holds {len(names)} names and {len(ids)} class ids")
+    return [_name(path, name) for name in names], ids
+
+
+def _load(path: Path) -> Any:
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    if path.suffix == ".npy":
+        return np.array(np.lib.format.open_memmap(path, mode="r"))
+    if path.stat().st_size > pickles.MAX_BYTES:
+        raise DataError(f"{path} cannot be read as labels: it is larger than {pickles.MAX_BYTES >> 20} MiB")
+    content = path.read_bytes()
+    if not content:
+        raise DataError(f"{path} is empty; {EXPECTED}")
+    return json.loads(content) if path.suffix == ".json" else pickles.loads(content)
+
+
+def _is_list(part: object) -> bool:
+    return isinstance(part, list | tuple) or (isinstance(part, np.ndarray) and part.ndim == 1)
+
+
+def _describe(content: object) -> str:
+    if isinstance(content, list | tuple):
+        return f"{len(content)} items" + "".join(f", {type(item).__name__}" for item in content[:3])
+    return f"a {type(content).__name__}"
+
+
+def _name(path: Path, name: object) -> str:
+    if isinstance(name, bytes):
+        return name.decode("utf-8", errors="replace")
+    if isinstance(name, np.generic):
+        name = name.item()
+    if isinstance(name, str) or (isinstance(name, int | float) and abs(name) < LARGEST):
+        return str(name)
+    raise DataError(f"{path}: {EXPECTED}; a sample name is a {type(name).__name__}")
+
+
+def _ids(path: Path, values: Any) -> np.ndarray:
+    """Class ids as int64 (N,), from integers, whole floats, numpy scalars or arrays of one element."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
+        array = values
+    else:
+        array = np.asarray([_number(path, i, value) for i, value in enumerate(values)])
+    if array.ndim != 1:
+        raise DataError(f"{path}: class ids have shape {array.shape}; expected one number per sample, (N,)")
+    if array.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    with np.errstate(invalid="ignore"):
+        ids = array.astype(np.int64)
+    if not np.array_equal(ids, array):
+        raise DataError(f"{path}: class ids are not all whole numbers")
+    return ids
+
+
+def _number(path: Path, index: int, value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(-1)[0]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if type(value) not in (int, float) or not abs(value) < LARGEST:
+        raise DataError(f"{path}: class id {index} is {_short(value)}; expected a whole number")
+    return value
+
+
+def _short(value: object) -> str:
+    if isinstance(value, str | bytes):
+        return repr(value[:40])
+    return str(value) if isinstance(value, bool | float | None) else f"of type {type(value).__name__}, or too large"
+
+
+def check_labels(ids: np.ndarray, num_classes: int, label_map: Mapping[str, int], n_data: int) -> list[str]:
+    """List what is wrong between labels, classes and data: their numbers, and ids out of [0, num_classes)."""
+    problems = []
+    if len(ids) != n_data:
+        problems.append(f"{len(ids)} labels for {n_data} sequences; expected one label per sequence")
+    strays = Counter(ids[(ids < 0) | (ids >= num_classes)].tolist())
+    if strays:
+        listed = ", ".join(f"{i} ({n} times)" for i, n in sorted(strays.items())[:MOST_NAMED])
+        more = ", ..." if len(strays) > MOST_NAMED else ""
+        classes = ", ".join(f"{i} {name}" for name, i in sorted(label_map.items(), key=lambda item: item[1])[:20])
+        known = f" ({classes})" if classes else ""
+        problems.append(f"class ids out of range: {listed}{more}; allowed are 0 to {num_classes - 1}{known}")
+    return problems
+
+
+def check_label_map(label_map: Mapping[str, int], num_classes: int) -> list[str]:
+    """List what is wrong with a label map: its ids must be 0 to num_classes - 1, each once."""
+    problems = []
+    if len(label_map) != num_classes:
+        problems.append(
+            f"dataset.label_map names {len(label_map)} classes, dataset.num_classes is {num_classes}; make them equal"
+        )
+    by_id: dict[int, list[str]] = {}
+    for name, class_id in label_map.items():
+        by_id.setdefault(class_id, []).append(name)
+    problems += [f"dataset.label_map gives id {i} to {' and '.join(names)}" for i, names in by_id.items() if len(names) > 1]
+    expected = range(len(label_map))
+    strays = [f"{name}: {i}" for name, i in label_map.items() if i not in expected]
+    missing = [str(i) for i in expected if i not in by_id]
+    if strays or missing:
+        problems.append(
+            f"dataset.label_map is not contiguous: expected each id from 0 to {len(label_map) - 1} once"
+            + (f"; out of that range: {', '.join(strays[:MOST_NAMED])}" if strays else "")
+            + (f"; missing: {', '.join(missing[:MOST_NAMED])}" if missing else "")
+        )
+    return problems

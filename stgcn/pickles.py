@@ -1,0 +1,285 @@
+"""Read plain data out of a pickle without running it: the opcodes are interpreted here, and nothing is ever called.
+
+Lists, tuples, strings, bytes, numbers, booleans, None, and numpy arrays and scalars (as numpy 1 and 2 write them).
+"""
+
+from __future__ import annotations
+
+import math
+import pickletools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+MAX_BYTES = 64 * 2**20
+MAX_OPCODES = 10_000_000
+ALLOWED = "lists, tuples, strings, numbers and numpy arrays"
+
+
+class PickleRefused(ValueError):
+    """The pickle holds what is not plain data, or is broken; says which."""
+
+
+class _Global:
+    """A name that may appear in a pickle of numpy data; a token, never imported."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class _Dtype:
+    """A numpy dtype in the making."""
+
+    def __init__(self, code: str) -> None:
+        self.dtype = np.dtype(code)
+
+    def build(self, state: Any) -> None:
+        _need(isinstance(state, tuple) and len(state) >= 3 and state[2] is None, "a structured numpy dtype")
+        order = state[1]
+        _need(order in ("<", ">", "|", "="), "a numpy dtype without a byte order")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array:
+    """A numpy array in the making."""
+
+    def __init__(self) -> None:
+        self.value: np.ndarray | None = None
+
+    def build(self, state: Any) -> None:
+        _need(isinstance(state, tuple) and len(state) == 5, "a numpy array of unknown form")
+        _version, shape, dtype, fortran, content = state
+        self.value = _array(content, dtype, shape, "F" if fortran is True else "C")
+
+
+def loads(content: bytes) -> Any:
+    """Rebuild the plain data of a pickle.
+
+    Time and memory are bounded by the size of ``content``, which is at most MAX_BYTES.
+
+    Raises:
+        PickleRefused: anything else than plain data is in it, it is cut short, or it is too large.
+    """
+    if len(content) > MAX_BYTES:
+        raise PickleRefused(f"it is larger than {MAX_BYTES >> 20} MiB")
+    try:
+        return _Reader(content).run()
+    except PickleRefused:
+        raise
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        raise PickleRefused(f"it is broken or not a pickle ({str(error)[:100] or type(error).__name__})") from None
+
+
+class _Reader:
+    """A pickle machine with a stack, marks and a memo, whose instructions only make plain data."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.stack: list[Any] = []
+        self.marks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+        self.copied = 0
+
+    def run(self) -> Any:
+        for count, (opcode, argument, _position) in enumerate(pickletools.genops(self.content)):
+            if count > MAX_OPCODES:
+                raise PickleRefused(f"it has more than {MAX_OPCODES} instructions")
+            name = opcode.name
+            if name in _LITERALS:
+                self.stack.append(argument)
+            elif name in _INSTRUCTIONS:
+                _INSTRUCTIONS[name](self, argument)
+            else:
+                raise PickleRefused(f"it holds {_HOLDS.get(name, f'the instruction {name}')}; allowed are {ALLOWED}")
+        return _value(self.stack.pop())
+
+    def push(self, item: Any) -> None:
+        self.stack.append(item)
+
+    def pop_mark(self) -> list[Any]:
+        items = self.stack
+        self.stack = self.marks.pop()
+        return items
+
+    def drop_mark(self, _: Any) -> None:
+        self.pop_mark()
+
+    def mark(self, _: Any) -> None:
+        self.marks.append(self.stack)
+        self.stack = []
+
+    def append(self, _: Any) -> None:
+        item = self.stack.pop()
+        self._list().append(item)
+
+    def appends(self, _: Any) -> None:
+        items = self.pop_mark()
+        self._list().extend(items)
+
+    def _list(self) -> list[Any]:
+        target = self.stack[-1]
+        if not isinstance(target, list):
+            raise PickleRefused("it appends to something that is not a list")
+        return target
+
+    def make_tuple(self, size: int) -> None:
+        if len(self.stack) < size:
+            raise IndexError("stack is empty")
+        items = tuple(self.stack[-size:])
+        self.stack[-size:] = [items]
+
+    def memoize(self, index: int | None) -> None:
+        self.memo[len(self.memo) if index is None else index] = self.stack[-1]
+
+    def find_global(self, name: str) -> None:
+        if name not in _GLOBALS:
+            raise PickleRefused(f"it refers to {name[:200]!r}, which is refused; allowed are {ALLOWED}")
+        self.stack.append(_Global(_GLOBALS[name]))
+
+    def stack_global(self, _: Any) -> None:
+        name, module = self.stack.pop(), self.stack.pop()
+        _need(isinstance(name, str) and isinstance(module, str), "a name that is not text")
+        self.find_global(f"{module}.{name}")
+
+    def reduce(self, _: Any) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        _need(isinstance(function, _Global) and isinstance(arguments, tuple), "a call of something that is not a function")
+        makers: dict[str, Callable[..., Any]] = {
+            "reconstruct": lambda *_: _Array(),
+            "frombuffer": _array_of_buffer,
+            "scalar": _scalar,
+            "dtype": _dtype,
+            "bytes": lambda: b"",
+            "encode": _encode,
+        }
+        maker = makers.get(function.name)
+        if maker is None:
+            raise PickleRefused("it calls a numpy class in an unknown way")
+        self.charge(arguments)
+        self.stack.append(maker(*arguments))
+
+    def charge(self, arguments: Any) -> None:
+        """Count what is going to be copied: a few instructions may name the same long text again and again."""
+        for argument in arguments if isinstance(arguments, tuple) else ():
+            if isinstance(argument, str | bytes | bytearray | list):
+                self.copied += len(argument) * (8 if isinstance(argument, list) else 1)
+        if self.copied > 2 * MAX_BYTES:
+            raise PickleRefused("it unfolds to more than it holds")
+
+    def build(self, _: Any) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        _need(isinstance(target, _Array | _Dtype), "an object with a state")
+        self.charge(state)
+        target.build(state)
+
+
+def _need(condition: object, otherwise: str) -> None:
+    if not condition:
+        raise PickleRefused(f"it holds {otherwise}; allowed are {ALLOWED}")
+
+
+def _value(item: Any) -> Any:
+    """Take numpy arrays out of their making, down to the members of the members of ``item``."""
+    if isinstance(item, list | tuple):
+        return [_members(member) for member in item]
+    return _finished(item)
+
+
+def _members(item: Any) -> Any:
+    if isinstance(item, list | tuple):
+        return [_finished(member) for member in item]
+    return _finished(item)
+
+
+def _finished(item: Any) -> Any:
+    if isinstance(item, _Array):
+        _need(item.value is not None, "a numpy array without content")
+        return item.value
+    _need(not isinstance(item, _Global | _Dtype), "a class or function")
+    return item
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    """Bytes, as Python 3 writes them in pickles of protocol 2 and below."""
+    _need(isinstance(text, str) and encoding == "latin1", "text in an unknown encoding")
+    return bytes(text, "latin-1")
+
+
+def _dtype(code: Any, *_: Any) -> _Dtype:
+    _need(isinstance(code, str) and len(code) < 16 and code[:1] in "biufSUO", "a numpy dtype of unknown kind")
+    return _Dtype(code)
+
+
+def _array(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+    _need(isinstance(dtype, _Dtype), "a numpy array without a dtype")
+    sizes = isinstance(shape, tuple) and all(type(n) is int and 0 <= n <= MAX_BYTES for n in shape) and len(shape) <= 8
+    _need(sizes and order in ("C", "F"), "a numpy array of unknown shape")
+    if isinstance(content, str):  # bytes of Python 2
+        content = content.encode("latin-1")
+    if dtype.dtype.kind == "O":
+        _need(isinstance(content, list) and len(content) == math.prod(shape), "a numpy array whose content does not fit")
+        flat = np.empty(len(content), dtype=object)
+        flat[:] = [_finished(item) for item in content]
+        return flat.reshape(shape, order=order)
+    fits = isinstance(content, bytes | bytearray) and len(content) == math.prod(shape) * dtype.dtype.itemsize
+    _need(fits and dtype.dtype.itemsize, "a numpy array whose content does not fit its shape")
+    return np.frombuffer(content, dtype=dtype.dtype).reshape(shape, order=order)
+
+
+def _array_of_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+    array = _Array()
+    array.value = _array(content, dtype, shape, order)
+    return array
+
+
+def _scalar(dtype: Any, content: Any) -> Any:
+    return _array(content, dtype, (1,), "C")[0]
+
+
+_NUMPY = {
+    "multiarray._reconstruct": "reconstruct",
+    "multiarray.scalar": "scalar",
+    "numeric._frombuffer": "frombuffer",
+}
+_GLOBALS = {f"numpy.{core}.{name}": token for core in ("core", "_core") for name, token in _NUMPY.items()} | {
+    "numpy.ndarray": "ndarray",
+    "numpy.dtype": "dtype",
+    "_codecs.encode": "encode",
+    "builtins.bytes": "bytes",
+    "__builtin__.bytes": "bytes",
+}
+_NUMBERS = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT")
+_TEXTS = ("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
+_LITERALS = frozenset((*_NUMBERS, *_TEXTS, "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"))
+_HOLDS = {
+    **dict.fromkeys(("EMPTY_DICT", "DICT"), "a dict"),
+    **dict.fromkeys(("EMPTY_SET", "FROZENSET"), "a set"),
+    **dict.fromkeys(("INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"), "an object"),
+    **dict.fromkeys(("PERSID", "BINPERSID", "NEXT_BUFFER"), "a reference to something outside the file"),
+}
+_INSTRUCTIONS: dict[str, Callable[[_Reader, Any], None]] = {
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda reader, _: None),
+    "NONE": lambda reader, _: reader.push(None),
+    "NEWTRUE": lambda reader, _: reader.push(True),
+    "NEWFALSE": lambda reader, _: reader.push(False),
+    "MARK": _Reader.mark,
+    "POP": lambda reader, _: reader.stack.pop(),
+    "DUP": lambda reader, _: reader.push(reader.stack[-1]),
+    "POP_MARK": _Reader.drop_mark,
+    "EMPTY_LIST": lambda reader, _: reader.push([]),
+    "LIST": lambda reader, _: reader.push(reader.pop_mark()),
+    "APPEND": _Reader.append,
+    "APPENDS": _Reader.appends,
+    "EMPTY_TUPLE": lambda reader, _: reader.push(()),
+    "TUPLE": lambda reader, _: reader.push(tuple(reader.pop_mark())),
+    "TUPLE1": lambda reader, _: reader.make_tuple(1),
+    "TUPLE2": lambda reader, _: reader.make_tuple(2),
+    "TUPLE3": lambda reader, _: reader.make_tuple(3),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _Reader.memoize),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda reader, index: reader.push(reader.memo[index])),
+    "GLOBAL": lambda reader, name: reader.find_global(name.replace(" ", ".", 1)),
+    "STACK_GLOBAL": _Reader.stack_global,
+    "REDUCE": _Reader.reduce,
+    "BUILD": _Reader.build,
+}

@@ -1,0 +1,225 @@
+"""A trained model, torch or ONNX, as one thing that turns sequences into logits; and a set run through it.
+
+Torch is imported only for a checkpoint: an ONNX file needs numpy and onnxruntime alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from stgcn import arrays, config
+from stgcn.action import Started, choose_gpus
+from stgcn.config import is_set
+from stgcn.description import KEY, check_classes, class_names, describe, differences, num_joints, unreadable
+from stgcn.errors import CheckpointError, DataError, SpecError
+from stgcn.graph import LAYOUTS
+
+log = logging.getLogger("stgcn")
+
+AXES = ("batch", "channels C", "frames T", "joints V", "persons M")
+
+
+class Predictor(Protocol):
+    """A model ready to predict; ``shape`` holds the sizes of (N, C, T, V, M) that its input fixes, None where any will do."""
+
+    shape: tuple[int | None, ...]
+
+    def logits(self, batch: np.ndarray) -> np.ndarray:
+        """float32 (n, C, T, V, M) -> float32 (n, classes)."""
+
+    def describe(self) -> dict[str, Any]:
+        """What the model says about itself, see ``stgcn.description``."""
+
+
+class TorchPredictor:
+    """A checkpoint on the CPU or on one GPU."""
+
+    def __init__(self, path: Path, model: config.Model, dataset: config.Dataset, gpu: int | None) -> None:
+        import torch
+
+        from stgcn import checkpoint
+
+        network, self._description = checkpoint.network(checkpoint.read(path), model, dataset)
+        self.device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
+        self.network = network.eval().to(self.device)
+        self.shape = (None, self._description["input_channels"], None, num_joints(self._description), None)
+
+    def logits(self, batch: np.ndarray) -> np.ndarray:
+        """float32 (n, C, T, V, M) -> float32 (n, classes)."""
+        import torch
+
+        with torch.inference_mode():
+            result: np.ndarray = self.network(torch.tensor(batch, device=self.device)).cpu().numpy()
+        return result
+
+    def describe(self) -> dict[str, Any]:
+        """What the checkpoint says about itself, or the spec about it."""
+        return self._description
+
+
+class OnnxPredictor:
+    """An ONNX file in onnxruntime, on the CPU."""
+
+    def __init__(self, path: Path, model: config.Model, dataset: config.Dataset) -> None:
+        self.session = _onnx_session(path)
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        if len(inputs) != 1 or len(inputs[0].shape) != 5:
+            raise CheckpointError(f"{path} is not a pose classifier: its inputs are {[(i.name, i.shape) for i in inputs]}")
+        self.input, self.output = inputs[0].name, outputs[0].name
+        self.shape = tuple(size if isinstance(size, int) else None for size in inputs[0].shape)
+        self._description, problems = self._described(model, dataset, outputs[0].shape[-1])
+        if problems:
+            raise CheckpointError([f"{path} does not fit the spec: {problem}" for problem in problems])
+
+    def logits(self, batch: np.ndarray) -> np.ndarray:
+        """float32 (n, C, T, V, M) -> float32 (n, classes)."""
+        if self.shape[0] == 1 and len(batch) > 1:  # exported for a single sequence
+            return np.concatenate([self.logits(batch[i : i + 1]) for i in range(len(batch))])
+        result: np.ndarray = self.session.run([self.output], {self.input: np.ascontiguousarray(batch)})[0]
+        return result
+
+    def describe(self) -> dict[str, Any]:
+        """What the file says about itself, or the spec about it."""
+        return self._description
+
+    def _described(self, model: config.Model, dataset: config.Dataset, classes: object) -> tuple[dict[str, Any], list[str]]:
+        stored = self.session.get_modelmeta().custom_metadata_map.get(KEY)
+        if stored:
+            description = json.loads(stored)
+            problem = unreadable(description)
+            return description, [problem] if problem else differences(description, model, dataset, ignore_defaults=True)
+        check_classes(dataset)
+        layout = LAYOUTS[model.graph_layout]
+        rows = [
+            ("channels", self.shape[1], "model.input_channels", model.input_channels),
+            ("joints", self.shape[3], f"model.graph_layout {layout.name}", layout.num_joints),
+            ("classes", classes, "dataset.num_classes", dataset.num_classes),
+        ]
+        problems = [
+            f"it has {theirs} {what}, {key} says {ours}"
+            for what, theirs, key, ours in rows
+            if isinstance(theirs, int) and theirs != ours
+        ]
+        return describe(model, dataset, window=self.shape[2], num_persons=self.shape[4]), problems
+
+
+def load(path: str | Path, model: config.Model, dataset: config.Dataset, *, gpu: int | None = None) -> Predictor:
+    """Load a model by its suffix: .onnx, else a checkpoint. ``model`` and ``dataset`` are those of the spec.
+
+    Raises:
+        CheckpointError: it is missing, broken, or does not fit the spec.
+    """
+    path = Path(path)
+    if path.suffix == ".onnx":
+        return OnnxPredictor(path, model, dataset)
+    return TorchPredictor(path, model, dataset, gpu)
+
+
+def prepare(action: Started, name: str, *, need_labels: bool) -> tuple[Predictor, arrays.SkeletonSet]:
+    """Load the model and the test set of ``evaluate`` or ``inference``, and make sure that they fit each other."""
+    settings, own = action.settings, getattr(action.settings, name)
+    problems = []
+    if is_set(own.trt_engine):
+        problems.append(f"{name}.trt_engine is not supported here: set {name}.checkpoint to a .pth, .tlt or .onnx file")
+    elif not is_set(own.checkpoint):
+        problems.append(f"{name}.checkpoint is empty: set it to a .pth, .tlt or .onnx file")
+    if own.batch_size == 0:
+        problems.append(f"{name}.batch_size is 0; allowed: at least 1, or -1 for dataset.batch_size")
+    if problems:
+        raise SpecError(problems)
+    action.status.write("RUNNING", f"Loading checkpoint: {own.checkpoint}")
+    gpus = [] if Path(own.checkpoint).suffix == ".onnx" else choose_gpus(name, own.num_gpus, own.gpu_ids)
+    predictor = load(own.checkpoint, settings.model, settings.dataset, gpu=gpus[0] if gpus else None)
+    described = predictor.describe()
+    skeletons = arrays.read_set(
+        "test",
+        own.test_dataset.data_path if is_set(own.test_dataset.data_path) else None,
+        own.test_dataset.label_path if is_set(own.test_dataset.label_path) else None,
+        channels=described["input_channels"],
+        num_joints=num_joints(described),
+        layout_name=described["layout"]["name"],
+        num_classes=described["num_classes"],
+        label_map=described["label_map"],
+        need_labels=need_labels,
+    )
+    _check_shape(predictor, skeletons)
+    for note in skeletons.notes:
+        log.warning(note)
+    return predictor, skeletons
+
+
+def run_over(predictor: Predictor, data: np.ndarray, batch_size: int) -> np.ndarray:
+    """Logits float32 (N, classes) of all sequences (N, C, T, V, M), in batches.
+
+    Raises:
+        CheckpointError: the model's answers are not finite.
+    """
+    parts = [predictor.logits(np.asarray(data[i : i + batch_size])) for i in range(0, len(data), batch_size)]
+    logits = np.concatenate(parts)
+    if not np.isfinite(logits).all():
+        raise CheckpointError(
+            "the model answers with NaN or infinite values: its training diverged; take an earlier checkpoint"
+        )
+    return logits
+
+
+def batch_size_of(own: Any, dataset: config.Dataset) -> int:
+    """Sequences per step: the action's own number, else the dataset's."""
+    return int(own.batch_size if own.batch_size > 0 else dataset.batch_size)
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax over the classes, float64 (N, classes)."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    result: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
+    return result
+
+
+def records(names: list[str], probs: np.ndarray, classes: list[str], top_k: int) -> Iterator[dict[str, Any]]:
+    """One JSON-able record per sequence: its sample name, the predicted class, and the ``top_k`` likeliest ones."""
+    order = np.argsort(-probs, axis=1, kind="stable")[:, :top_k]
+    for index, (name, best) in enumerate(zip(names, order, strict=True)):
+        first = int(best[0])
+        yield {
+            "index": index,
+            "sample": name,
+            "predicted": classes[first],
+            "class_id": first,
+            "probability": float(probs[index, first]),
+            "top": [{"class": classes[i], "probability": float(probs[index, i])} for i in best],
+        }
+
+
+def json_lines(items: Iterator[dict[str, Any]]) -> str:
+    """The text of a JSON lines file."""
+    return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
+
+
+def _check_shape(predictor: Predictor, skeletons: arrays.SkeletonSet) -> None:
+    """The sizes an ONNX file fixes beyond C and V, which are checked before."""
+    problems = [
+        f"test data: it has {axis}={have}, the ONNX file was exported for {size}; shape {skeletons.data.shape}"
+        for axis, size, have in list(zip(AXES, predictor.shape, skeletons.data.shape, strict=True))[1:]
+        if size is not None and size != have
+    ]
+    if problems:
+        raise DataError(problems)
+
+
+def _onnx_session(path: Path) -> Any:
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exception types have no common base of theirs
+        raise CheckpointError(f"{path} cannot be read as ONNX: {str(error).splitlines()[0][:200]}") from None

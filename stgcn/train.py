@@ -1,0 +1,299 @@
+"""The action ``train``: from a spec to checkpoints, curves and a status log. ``main`` is the way through, read downward."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import random
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from stgcn import arrays, config, files
+from stgcn.action import choose_gpus, redacted, started
+from stgcn.augment import window_note
+from stgcn.callbacks import LATEST, History
+from stgcn.checkpoint import Checkpoint, load_fitting, misfits, read
+from stgcn.config import is_set
+from stgcn.data import SkeletonData
+from stgcn.description import check_classes, describe, differences
+from stgcn.errors import CheckpointError, SpecError
+from stgcn.fit import fit, loggers_for
+from stgcn.graph import LAYOUTS, adjacency
+from stgcn.model import STGCN
+from stgcn.module import PoseClassifier
+from stgcn.status import StatusLog
+
+log = logging.getLogger("stgcn")
+
+# The key by which the saved state of a schedule is known.
+SCHEDULE_KEYS = {"MultiStep": "milestones", "AutoReduce": "num_bad_epochs", "Cosine": "lr_lambdas"}
+
+
+def run(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Train as ``spec`` says.
+
+    Returns:
+        ``metrics``, ``artifacts`` by name, and ``checkpoints``.
+
+    Raises:
+        TrainerError: a mistake in the spec, the data, a checkpoint or the resources, or a training that diverged.
+    """
+    with started("train", spec) as (settings, folder, status):
+        return main(settings, folder, status)
+
+
+def main(settings: config.TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
+    """Check everything, build everything, fit, and say what came out."""
+    began = time.perf_counter()
+    check_spec(settings)
+    gpus = choose_gpus("train", settings.train.num_gpus, settings.train.gpu_ids)
+    resumed = read_resumed(settings)
+    pretrained = None if resumed else read_pretrained(settings)
+    train, val = read_data(settings)
+    tell(status, [*train.notes, *val.notes, *notes(settings, folder, train, resumed)])
+    files.write_json(folder / "data_facts.json", {s.split: arrays.facts(s, settings.dataset.label_map) for s in (train, val)})
+
+    seed = seed_everything(settings.train.seed)
+    network = build_network(settings)
+    transfer = start_from(network, pretrained, status) if pretrained else {}
+    history = History(past=(resumed.description or {}).get("history", []) if resumed else [])
+    first_epoch = resumed.epochs_completed if resumed else 0
+    module = PoseClassifier(
+        network,
+        settings.train.optim,
+        num_epochs=settings.train.num_epochs,
+        seed=seed if settings.train.seed >= 0 else None,
+        description=describe(
+            settings.model, settings.dataset, window=window(settings.dataset, train), num_persons=train.num_persons
+        )
+        | {"spec": redacted(settings)},
+        first_epoch=first_epoch,
+    )
+    data = SkeletonData(train, val, settings.dataset, seed, first_epoch=first_epoch)
+    if resumed:
+        status.write("RUNNING", f"Resuming training from checkpoint: {resumed.path}")
+    history = fit(
+        module,
+        data,
+        settings.train,
+        folder=folder,
+        status=status,
+        gpus=gpus,
+        loggers=loggers_for(settings.wandb, folder),
+        history=history,
+        checkpoint=resumed.path if resumed else None,
+    )
+    status.write("RUNNING", "Train finished successfully.")
+    return outcome(folder, history, network, gpus, time.perf_counter() - began, transfer)
+
+
+def check_spec(settings: config.TrainSpec) -> None:
+    """Look for what the types and bounds of the settings cannot say.
+
+    Raises:
+        SpecError: with all problems.
+    """
+    optim = settings.train.optim
+    problems = []
+    try:
+        check_classes(settings.dataset)
+    except SpecError as error:
+        problems += error.problems
+    if optim.lr_scheduler == "AutoReduce" and optim.lr_decay >= 1:
+        problems.append(f"train.optim.lr_decay is {optim.lr_decay:g}; AutoReduce needs a factor below 1")
+    if settings.wandb.enable and not _installed("wandb"):
+        problems.append("wandb.enable is on, but wandb is not installed: pip install 'tao-skill-bank[wandb]', or turn it off")
+    if problems:
+        raise SpecError(problems)
+
+
+def read_resumed(settings: config.TrainSpec) -> Checkpoint | None:
+    """Read the checkpoint to go on from, and make sure that it continues this very training.
+
+    Raises:
+        CheckpointError: it is broken, of another network, or holds no state to go on from.
+        SpecError: nothing is left to train.
+    """
+    path = settings.train.resume_training_checkpoint_path
+    if not is_set(path):
+        return None
+    checkpoint = read(str(path))
+    if checkpoint.description:
+        problems = differences(checkpoint.description, settings.model, settings.dataset, ignore_defaults=False)
+    else:
+        problems = misfits(checkpoint.weights, settings.model, settings.dataset)
+    problems += _missing_state(checkpoint, settings.train.optim)
+    if problems:
+        raise CheckpointError([f"{checkpoint.path} cannot be resumed: {problem}" for problem in problems])
+    if checkpoint.epochs_completed >= settings.train.num_epochs:
+        raise SpecError(
+            f"train.num_epochs is {settings.train.num_epochs}, and {checkpoint.path} has {checkpoint.epochs_completed} epochs "
+            f"behind it: num_epochs counts from the first start, so set it higher than {checkpoint.epochs_completed}"
+        )
+    return checkpoint
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _missing_state(checkpoint: Checkpoint, optim: config.Optim) -> list[str]:
+    """Say why optimiser and schedule of a checkpoint cannot be taken up."""
+    optimizers, schedules = (checkpoint.content.get(key) for key in ("optimizer_states", "lr_schedulers"))
+    if not optimizers or not schedules:
+        return ["it holds weights only, no optimiser and schedule; start from it with model.pretrained_model_path"]
+    problems = []
+    spec = (checkpoint.description or {}).get("spec", {}).get("train", {}).get("optim", {})
+    is_sgd = "nesterov" in optimizers[0]["param_groups"][0]
+    if is_sgd != (optim.optimizer_type == "torch.optim.SGD") or spec.get("optimizer_type", "") not in (
+        "",
+        optim.optimizer_type,
+    ):
+        theirs = spec.get("optimizer_type") or ("torch.optim.SGD" if is_sgd else "one of the Adam family")
+        problems.append(f"its optimiser is {theirs}, train.optim.optimizer_type is {optim.optimizer_type}")
+    if SCHEDULE_KEYS[optim.lr_scheduler] not in schedules[0]:
+        theirs = next((name for name, key in SCHEDULE_KEYS.items() if key in schedules[0]), "another")
+        problems.append(f"its schedule is {theirs}, train.optim.lr_scheduler is {optim.lr_scheduler}")
+    return problems
+
+
+def read_pretrained(settings: config.TrainSpec) -> Checkpoint | None:
+    """Read the checkpoint whose weights start the training, if one is named."""
+    path = settings.model.pretrained_model_path
+    return read(str(path)) if is_set(path) else None
+
+
+def start_from(network: STGCN, pretrained: Checkpoint, status: StatusLog) -> dict[str, Any]:
+    """Load the weights that fit, and list what does not.
+
+    Raises:
+        CheckpointError: nothing fits.
+    """
+    loaded, skipped = load_fitting(network, pretrained.weights)
+    if not loaded:
+        raise CheckpointError(f"{pretrained.path} is of another network, no tensor fits: {'; '.join(skipped[:5])}, ...")
+    left_out = f"; left out: {'; '.join(skipped)}" if skipped else ""
+    tell(status, [f"Pretrained weights of {pretrained.path}: {loaded} tensors loaded{left_out}"])
+    return {"pretrained": {"loaded": loaded, "skipped": skipped}}
+
+
+def read_data(settings: config.TrainSpec) -> list[arrays.SkeletonSet]:
+    """Read the training and the validation set; a DataError names the problems of both."""
+    model, dataset = settings.model, settings.dataset
+    common = {
+        "channels": model.input_channels,
+        "num_joints": LAYOUTS[model.graph_layout].num_joints,
+        "layout_name": model.graph_layout,
+        "num_classes": dataset.num_classes,
+        "label_map": dataset.label_map,
+        "need_labels": True,
+    }
+    return arrays.read_sets(
+        [
+            {"split": split, **arrays_of(paths), **common}
+            for split, paths in (("train", dataset.train_dataset), ("val", dataset.val_dataset))
+        ]
+    )
+
+
+def arrays_of(paths: config.DataPaths) -> dict[str, str | None]:
+    """The paths of a set, None where TAO's ways of no value stand."""
+    return {
+        "data_path": paths.data_path if is_set(paths.data_path) else None,
+        "label_path": paths.label_path if is_set(paths.label_path) else None,
+    }
+
+
+def window(dataset: config.Dataset, train: arrays.SkeletonSet) -> int:
+    """Frames T of a sequence as the network sees it in training."""
+    frames = int(train.data.shape[2])
+    if dataset.window_size < 1:
+        return frames
+    return dataset.window_size if dataset.random_choose else max(frames, dataset.window_size)
+
+
+def notes(settings: config.TrainSpec, folder: Path, train: arrays.SkeletonSet, resumed: Checkpoint | None) -> list[str]:
+    """What the user may not expect of this training."""
+    said = [window_note(int(train.data.shape[2]), settings.dataset.window_size, settings.dataset.random_choose)]
+    if is_set(settings.encryption_key):
+        said.append("encryption_key is set, but this version writes checkpoints in clear; the key is not stored anywhere")
+    if resumed and is_set(settings.model.pretrained_model_path):
+        said.append("model.pretrained_model_path is left out: the training goes on from a checkpoint of its own")
+    earlier = sorted(path.name for path in folder.glob("model_epoch_*.pth"))
+    if earlier and not resumed:
+        said.append(
+            f"{folder} holds {len(earlier)} checkpoint(s) of an earlier run ({earlier[0]} to {earlier[-1]}); this run starts "
+            f"afresh and replaces those of the same names. To go on instead: train.resume_training_checkpoint_path={folder / LATEST}"
+        )
+    return [text for text in said if text]
+
+
+def tell(status: StatusLog, texts: list[str]) -> None:
+    """Say something to people and to the status log."""
+    for text in texts:
+        log.warning(text)
+        status.write("RUNNING", text)
+
+
+def seed_everything(seed: int) -> int:
+    """Seed all generators and return the seed; -1 draws one, and leaves the generators alone."""
+    if seed < 0:
+        return int.from_bytes(os.urandom(4), "little")
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    return seed
+
+
+def build_network(settings: config.TrainSpec) -> STGCN:
+    """An untrained network as the spec describes it."""
+    model = settings.model
+    return STGCN(
+        torch.from_numpy(adjacency(LAYOUTS[model.graph_layout], model.graph_strategy)),
+        model.input_channels,
+        settings.dataset.num_classes,
+        dropout=model.dropout,
+        edge_importance_weighting=model.edge_importance_weighting,
+    )
+
+
+def outcome(
+    folder: Path, history: History, network: STGCN, gpus: list[int], seconds: float, transfer: dict[str, Any]
+) -> dict[str, Any]:
+    """What the training came to: metrics of the best and of the last epoch, artifacts by name, checkpoints."""
+    best, last = history.best() or {}, history.rows[-1]
+    checkpoints = history.listed()
+    chosen = next((c for c in checkpoints if c["best"]), checkpoints[-1])
+    return {
+        "metrics": {
+            "val_loss": best.get("val_loss"),
+            "val_acc": best.get("val_acc"),
+            "best_epoch": best.get("epoch"),
+            "best_step": best.get("step"),
+            "last_val_loss": last["val_loss"],
+            "last_val_acc": last["val_acc"],
+            "train_loss": last["train_loss"],
+            "train_acc": last["train_acc"],
+            "epochs": last["epoch"] + 1,
+            "steps": last["step"],
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "seconds": seconds,
+            "device": torch.cuda.get_device_name(gpus[0]) if gpus else "cpu",
+            **transfer,
+        },
+        "artifacts": {
+            "checkpoint": chosen["path"],
+            "latest": str(folder / LATEST),
+            "metrics_csv": str(folder / "metrics.csv"),
+            "status": str(folder / "status.json"),
+            "experiment": str(folder / "experiment.yaml"),
+            "data_facts": str(folder / "data_facts.json"),
+        },
+        "checkpoints": checkpoints,
+    }

@@ -1,0 +1,102 @@
+"""Small stand-ins for a trainer's actions; the tests name them as "entrypoints:<function>"."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from stgcn.errors import DataError
+
+
+def ok(spec: dict) -> dict:
+    print("hello from the trainer")
+    logging.getLogger("stgcn").info("said through the logger")
+    return {
+        "metrics": {"val_loss": 0.5, "stdin": sys.stdin.read(), "group": os.getpgrp(), "env": os.environ.get("COLOUR")},
+        "artifacts": {"checkpoint": Path(spec["folder"]) / "model.pth"},
+        "checkpoints": [{"path": "model.pth", "epoch": 0}],
+    }
+
+
+def users_mistake(spec: dict) -> dict:
+    raise DataError(["train_data.npy: empty", "train_label.pkl: missing"])
+
+
+def defect(spec: dict) -> dict:
+    raise KeyError("no such thing")
+
+
+def returns_nothing(spec: dict) -> None:
+    return None
+
+
+def not_plain(spec: dict) -> dict:
+    return {"metrics": {"model": object()}, "artifacts": {}}
+
+
+def leaves(spec: dict) -> dict:
+    sys.exit(spec["code"])
+
+
+def interrupted(spec: dict) -> dict:
+    raise KeyboardInterrupt
+
+
+def kills_itself(spec: dict) -> dict:
+    os.kill(os.getpid(), spec["signal"])
+    time.sleep(30)
+    return {}
+
+
+def counts(spec: dict) -> dict:
+    for number in range(3):
+        print(f"\rpart {number}\rline {number}", flush=True)
+        time.sleep(0.05)
+    return {"metrics": {}, "artifacts": {}}
+
+
+def waits(spec: dict) -> dict:
+    """Say that it started, and tidy up when told to stop."""
+    folder = Path(spec["folder"])
+    (folder / "started").touch()
+    try:
+        time.sleep(60)
+    finally:
+        (folder / "tidied").touch()
+    return {}
+
+
+def stubborn(spec: dict) -> dict:
+    """Ignores SIGTERM, and has a child of its own that does so too; writes down both process ids."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    grandchild = subprocess.Popen(["sh", "-c", "trap '' TERM; while :; do sleep 0.2; done"])
+    _note(spec, os.getpid(), grandchild.pid)
+    time.sleep(60)
+    return {}
+
+
+def fragile(spec: dict) -> dict:
+    """Dies of SIGTERM at once and leaves a child behind that ignores it."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    grandchild = subprocess.Popen(["sh", "-c", "trap '' TERM; while :; do sleep 0.2; done"])
+    _note(spec, os.getpid(), grandchild.pid)
+    time.sleep(60)
+    return {}
+
+
+def leaves_a_child(spec: dict) -> dict:
+    grandchild = subprocess.Popen(["sleep", "60"])
+    _note(spec, grandchild.pid)
+    grandchild.returncode = 0  # it is meant to be left behind
+    return {"metrics": {}, "artifacts": {}}
+
+
+def _note(spec: dict, *pids: int) -> None:
+    path = Path(spec["folder"]) / "pids"
+    path.with_suffix(".tmp").write_text(" ".join(map(str, pids)))
+    path.with_suffix(".tmp").replace(path)

@@ -1,0 +1,102 @@
+"""A second network, as small as can be: its settings and its two actions. It proves that runner is not written for one model,
+and it lets the tests of processes run without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+
+def setting(default: Any, description: str, **metadata: Any) -> Any:
+    return field(default=default, metadata={"description": description, **metadata})
+
+
+def section(cls: type, description: str) -> Any:
+    return field(default_factory=cls, metadata={"description": description})
+
+
+@dataclass(frozen=True)
+class Train:
+    results_dir: str | None = setting("", "Folder of the results.")
+    data: str | None = setting("", "Data file.")
+    num_epochs: int = setting(3, "Epochs.", minimum=1)
+    lr: float = setting(
+        0.5, "Rate.", minimum=0.0, maximum=1.0, automl_enabled=True, automl_range=[0.001, 1.0], automl_scale="log"
+    )
+    seconds: float = setting(0.0, "Seconds an epoch takes.", minimum=0.0)
+    behave: Literal["well", "fail", "refuse", "hang", "nan", "fail_low"] = setting("well", "What happens.")
+    resume: str | None = setting("", "Checkpoint to go on from.")
+    seed: int = setting(1, "Seed.", minimum=-1)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    results_dir: str | None = setting("", "Folder of the results.")
+    checkpoint: str | None = setting("", "Checkpoint.")
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    encryption_key: str | None = setting(None, "Key.", secret=True)
+    results_dir: str | None = setting("", "Root of the results.")
+    train: Train = section(Train, "Training.")
+
+
+@dataclass(frozen=True)
+class EvaluateSpec:
+    results_dir: str | None = setting("", "Root of the results.")
+    evaluate: Evaluate = section(Evaluate, "Evaluation.")
+
+
+ACTIONS = {"train": TrainSpec, "evaluate": EvaluateSpec}
+
+
+class WrongData(Exception):
+    exit_code = 4
+    problems = ("row 3 is not a number", "row 7 is empty")
+
+
+def train(spec: dict[str, Any]) -> dict[str, Any]:
+    settings = spec["train"]
+    folder = Path(settings["results_dir"])
+    folder.mkdir(parents=True, exist_ok=True)
+    if settings["behave"] == "refuse":
+        raise WrongData("\n".join(WrongData.problems))
+    if settings["behave"] == "hang":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        (folder / "grandchild.pid").write_text(str(grandchild.pid))
+    (folder / "trainer.pid").write_text(str(os.getpid()))
+    print("toy training starts", flush=True)
+    checkpoints = []
+    for epoch in range(settings["num_epochs"]):
+        time.sleep(settings["seconds"])
+        loss = (settings["lr"] - 0.1) ** 2 + 1 / (epoch + 1)
+        path = folder / f"model_epoch_{epoch:03d}_step_{epoch + 1:05d}.pth"
+        path.write_text(f"toy {epoch}")
+        checkpoints.append({"path": str(path), "epoch": epoch, "step": epoch + 1, "val_loss": loss, "best": False})
+        line = {"date": "1/1/2026", "time": "0:0:0", "status": "RUNNING", "verbosity": "INFO", "message": "Training loop in progress"}
+        line |= {"epoch": epoch, "max_epoch": settings["num_epochs"] - 1, "eta": "0:00:01", "kpi": {"val_loss": loss}}
+        with open(folder / "status.json", "a") as file:
+            file.write(json.dumps(line) + "\n")
+    if settings["behave"] == "fail" or (settings["behave"] == "fail_low" and settings["lr"] < 0.1):
+        raise RuntimeError("the toy broke")
+    checkpoints[-1]["best"] = True
+    loss = float("nan") if settings["behave"] == "nan" else checkpoints[-1]["val_loss"]
+    return {
+        "metrics": {"val_loss": loss, "resumed": settings["resume"] or ""},
+        "artifacts": {"checkpoint": checkpoints[-1]["path"]},
+        "checkpoints": checkpoints,
+    }
+
+
+def evaluate(spec: dict[str, Any]) -> dict[str, Any]:
+    text = Path(spec["evaluate"]["checkpoint"]).read_text()
+    return {"metrics": {"accuracy": 50.0, "read": text}, "artifacts": {}}
