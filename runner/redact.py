@@ -12,7 +12,7 @@ from typing import Any
 
 MASK = "***"
 _NAMES = (
-    r"(?:encryption_?key|pass(?:word|wd|phrase)|secret|token|api_?key|access_?key(?:_?id)?|private_?key|credentials?|"
+    r"(?:encryption[_-]?key|pass(?:word|wd|phrase)|secret|token|api[_-]?key|access[_-]?key(?:[_-]?id)?|private[_-]?key|credentials?|"
     r"x-amz-signature|x-amz-credential)"
 )
 _SECRET_NAME = re.compile(rf"(?:^|.*[._-]){_NAMES}", re.IGNORECASE)
@@ -63,7 +63,7 @@ def values_of(spec: Mapping[str, Any], secret_keys: Collection[str] = ()) -> set
         below = {k.partition(".")[2] for k in secret_keys if k.startswith(f"{key}.")}
         if isinstance(inner, Mapping):
             found |= values_of(inner, below)
-        elif isinstance(inner, str) and inner and (key in secret_keys or _SECRET_NAME.fullmatch(str(key))):
+        elif isinstance(inner, str) and inner not in ("", MASK) and (key in secret_keys or _SECRET_NAME.fullmatch(str(key))):
             found.add(inner)
     return found
 

@@ -203,7 +203,7 @@ def _client() -> Iterator[Any]:
 
     try:
         config = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10, read_timeout=60)
-        client = boto3.client("s3", config=config)
+        client = boto3.Session().client("s3", config=config)  # not the default session, which remembers old credentials
     except (BotoCoreError, ValueError) as error:
         raise StorageError(f"storage cannot be set up: {error}", hint=_CREDENTIALS) from error
     try:
@@ -223,7 +223,7 @@ def _words(place: Location, s3: Any) -> Iterator[None]:
         raise StorageError(f"{place}: no credentials: {error}", hint=_CREDENTIALS) from error
     except exceptions.ClientError as error:
         raise _refusal(place, s3, error) from error
-    except exceptions.HTTPClientError as error:
+    except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
         hint = "Check AWS_ENDPOINT_URL and the network."
         raise StorageError(f"{place}: the store cannot be reached: {error}", hint=hint) from error
     except exceptions.BotoCoreError as error:
@@ -238,6 +238,8 @@ def _refusal(place: Location, s3: Any, error: Any) -> StorageError:
         return StorageError(f"{place}: no such bucket: {place.bucket}", hint="Check the name, the region and AWS_ENDPOINT_URL.")
     if code in ("NoSuchKey", "404", "NotFound"):
         return StorageError(f"{place}: no such object in the bucket: {place.key}")
+    if code == "403":
+        code = _code_of_listing(place, s3)
     if code in _REJECTED:
         return StorageError(f"{place}: the credentials are rejected ({code})", hint=_CREDENTIALS)
     if status == 403:
@@ -257,3 +259,14 @@ def _bucket_exists(place: Location, s3: Any) -> bool:
     except ClientError as error:
         return bool(error.response["ResponseMetadata"].get("HTTPStatusCode") != 404)
     return True
+
+
+def _code_of_listing(place: Location, s3: Any) -> str:
+    """Why access is refused: the answer to HEAD has no body to say so, the one to a listing has."""
+    from botocore.exceptions import ClientError
+
+    try:
+        s3.list_objects_v2(Bucket=place.bucket, MaxKeys=1)
+    except ClientError as error:
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return "AccessDenied"

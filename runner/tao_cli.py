@@ -9,14 +9,15 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 from runner import backend, bank
 from runner import plan as plans
 from runner import spec as specs
-from runner.errors import InputMissing, Problem, SkillBankError, SpecInvalid, UsageError
+from runner.errors import SkillBankError, UsageError
 from runner.skill import Skill
 
 NETWORK = "pose_classification"
@@ -93,11 +94,11 @@ def _action(arguments: argparse.Namespace) -> int:
     skill = bank.by_network(NETWORK)
     spec = compose(skill, arguments.action, arguments.experiment_spec_file, arguments.overrides)
     _warn(spec, arguments.overrides)
-    _log_to_stderr()
     folder = specs.get(spec, f"{arguments.action}.results_dir") or os.path.join(spec["results_dir"], arguments.action)
     sys.stdout.write(f"{arguments.action.replace('_', ' ').capitalize()} results will be saved at: {folder}\n")
     sys.stdout.flush()
-    outcome = backend.run_here(skill.action(arguments.action).entrypoint, spec)
+    with _log_to_stderr():
+        outcome = backend.run_here(skill.action(arguments.action).entrypoint, spec)
     _show(outcome)
     sys.stdout.write("Execution status: PASS\n")
     return 0
@@ -128,13 +129,17 @@ def _warn(spec: dict[str, Any], overrides: Sequence[str]) -> None:
         )
 
 
-def _log_to_stderr() -> None:
-    logger = logging.getLogger("stgcn")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
+@contextmanager
+def _log_to_stderr() -> Iterator[None]:
+    """What the trainer says goes to stderr while it runs."""
+    logger, handler = logging.getLogger("stgcn"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _show(outcome: backend.Outcome) -> None:
@@ -150,9 +155,6 @@ def _show(outcome: backend.Outcome) -> None:
         shown = "no sequences" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
         sys.stdout.write(f"  {name.ljust(width)}  {shown}\n")
     sys.stdout.writelines(f"  {name}: {path}\n" for name, path in outcome.artifacts.items())
-
-
-__all__ = ["InputMissing", "Problem", "SpecInvalid", "build_parser", "compose", "main"]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -24,17 +22,16 @@ from stgcn import config
 from stgcn.callbacks import Checkpoints, History, HoldingIO, Recorder
 from stgcn.data import SkeletonData
 from stgcn.module import PoseClassifier
+from stgcn.quiet import TREESPEC, quiet
 from stgcn.status import StatusLog
 
-log = logging.getLogger("stgcn")
-
-# What Lightning says that does not hold or does not help here: small sets are in memory, and which of torch's names it uses
-# is not the user's affair. Regular expressions of how the warnings begin.
+TALKERS = ("pytorch_lightning", "lightning_fabric", "lightning.pytorch")  # tips and notices
+# Lightning's warnings that do not hold here: small sets are in memory.
 ADVICE = (
     "The '.*_dataloader' does not have many workers",
     "The number of training batches .* is smaller than the logging interval",
     "GPU available but not used",
-    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    TREESPEC,
 )
 
 
@@ -54,7 +51,7 @@ def fit(
     torch.backends.cudnn.deterministic = settings.cudnn.deterministic
     held = HoldingIO()
     on_terminal = sys.stderr.isatty()
-    with quiet(), shared(history, len(gpus)) as record, interruptible():
+    with quiet(TALKERS, ADVICE), shared(history, len(gpus)) as record, interruptible():
         trainer = pl.Trainer(
             accelerator="cuda" if gpus else "cpu",
             devices=gpus or 1,
@@ -104,23 +101,6 @@ def loggers_for(wandb: config.Wandb, folder: Path) -> list[Logger]:
             )
         )
     return loggers
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Lightning's tips and advice away; its other warnings and all errors are still seen."""
-    talkers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch")]
-    levels = [talker.level for talker in talkers]
-    for talker in talkers:
-        talker.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for words in ADVICE:
-                warnings.filterwarnings("ignore", words)
-            yield
-    finally:
-        for talker, level in zip(talkers, levels, strict=True):
-            talker.setLevel(level)
 
 
 @contextmanager

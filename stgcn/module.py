@@ -119,7 +119,7 @@ class PoseClassifier(pl.LightningModule):
         if not math.isfinite(value):
             raise TrainerError(
                 f"the training diverged: {name} is {value} in epoch {self.current_epoch}, step {self.global_step}; try a "
-                f"smaller train.optim.lr (it is {self.optim.lr:g}), train.grad_clip (such as 1.0), or coordinates of smaller scale"
+                f"smaller train.optim.lr (it is {self.optim.lr:g}), train.grad_clip (such as 1.0), or smaller coordinates"
             )
 
     def configure_optimizers(self) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import pickletools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -207,7 +208,7 @@ def _encode(text: Any, encoding: Any) -> bytes:
 
 
 def _dtype(code: Any, *_: Any) -> _Dtype:
-    _need(isinstance(code, str) and len(code) < 16 and code[:1] in "biufSUO", "a numpy dtype of unknown kind")
+    _need(isinstance(code, str) and _DTYPE_CODE.fullmatch(code), "a numpy dtype of unknown kind")
     return _Dtype(code)
 
 
@@ -237,6 +238,7 @@ def _scalar(dtype: Any, content: Any) -> Any:
     return _array(content, dtype, (1,), "C")[0]
 
 
+_DTYPE_CODE = re.compile(r"[biufSUO]\d{1,9}")
 _NUMPY = {
     "multiarray._reconstruct": "reconstruct",
     "multiarray.scalar": "scalar",

@@ -16,7 +16,7 @@ import numpy as np
 from stgcn import arrays, config
 from stgcn.action import Started, choose_gpus
 from stgcn.config import is_set
-from stgcn.description import KEY, check_classes, class_names, describe, differences, num_joints, unreadable
+from stgcn.description import KEY, check_classes, describe, differences, num_joints, unreadable
 from stgcn.errors import CheckpointError, DataError, SpecError
 from stgcn.graph import LAYOUTS
 

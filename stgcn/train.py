@@ -229,7 +229,8 @@ def notes(settings: config.TrainSpec, folder: Path, train: arrays.SkeletonSet, r
     if earlier and not resumed:
         said.append(
             f"{folder} holds {len(earlier)} checkpoint(s) of an earlier run ({earlier[0]} to {earlier[-1]}); this run starts "
-            f"afresh and replaces those of the same names. To go on instead: train.resume_training_checkpoint_path={folder / LATEST}"
+            "afresh and replaces those of the same names. To go on instead: "
+            f"train.resume_training_checkpoint_path={folder / LATEST}"
         )
     return [text for text in said if text]
 

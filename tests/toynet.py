@@ -82,7 +82,13 @@ def train(spec: dict[str, Any]) -> dict[str, Any]:
         path = folder / f"model_epoch_{epoch:03d}_step_{epoch + 1:05d}.pth"
         path.write_text(f"toy {epoch}")
         checkpoints.append({"path": str(path), "epoch": epoch, "step": epoch + 1, "val_loss": loss, "best": False})
-        line = {"date": "1/1/2026", "time": "0:0:0", "status": "RUNNING", "verbosity": "INFO", "message": "Training loop in progress"}
+        line = {
+            "date": "1/1/2026",
+            "time": "0:0:0",
+            "status": "RUNNING",
+            "verbosity": "INFO",
+            "message": "Training loop in progress",
+        }
         line |= {"epoch": epoch, "max_epoch": settings["num_epochs"] - 1, "eta": "0:00:01", "kpi": {"val_loss": loss}}
         with open(folder / "status.json", "a") as file:
             file.write(json.dumps(line) + "\n")

@@ -24,6 +24,8 @@ DIED = "the process that ran the job ended without a word (killed, or the machin
 MAPS = ("spec", "sources", "metrics", "artifacts", "environment", "hashes")
 LISTS = ("transitions", "inputs", "outputs", "checkpoints", "command", "upload_excludes")
 TEXTS = ("id", "skill", "skill_version", "network_arch", "action", "state", "submitted_at", "results_dir")
+PATHS = ("log", "artifacts", "checkpoints", "hashes")
+JOBS = ("parent_job", "study_job", "retry_of")
 OPTIONAL = (
     "started_at",
     "ended_at",

@@ -16,8 +16,31 @@ from typing import Any
 
 from runner.errors import Refused, SchemaInvalid, UnknownJob
 from runner.jobs.locks import Lease, flock, locked, open_lock, replace, words
-from runner.jobs.record import DIED, ID, TERMINAL, Record, Records, Ticket, blank, check_fields, finite, host, parse, step
+from runner.jobs.record import (
+    DIED,
+    ID,
+    JOBS,
+    PATHS,
+    TERMINAL,
+    TEXTS,
+    Record,
+    Records,
+    Ticket,
+    blank,
+    check_fields,
+    finite,
+    host,
+    parse,
+    step,
+)
 from runner.redact import redact, values_of
+
+# What others find a job and its files by is never masked, not even where it looks like a secret or contains one (a
+# passphrase may be "train"); the secrets themselves are looked for in what people read.
+_NAMES = frozenset(
+    {*TEXTS, *PATHS, *JOBS, "schema_version", "redacted", "started_at", "ended_at", "sources", "backend_ref", "host"}
+)
+_PROSE = frozenset({"error", "command", "environment", "route"})
 
 
 class JobStore:
@@ -131,13 +154,19 @@ class JobStore:
             return self._write(step(record, state, message, source) if state else record)
 
     def _write(self, record: Record) -> Record:
-        # The keys of `sources` name settings, secret ones too; its values only say where a value came from.
-        clean = {k: v if k == "sources" else redact(v, self._keys, self._literals) for k, v in record.items()}
+        clean = {name: self._clean(name, value) for name, value in record.items()}
         text = json.dumps(finite(clean), indent=1, ensure_ascii=False, allow_nan=False)
         path = self.path(record["id"])
         with words(f"the job record {path} cannot be written"):
             replace(path, f"{text}\n")
         return dict(json.loads(text))
+
+    def _clean(self, name: str, value: Any) -> Any:
+        if name in _NAMES:
+            return value
+        if name == "transitions":
+            return [{**one, "message": redact(one["message"], self._keys, self._literals)} for one in value]
+        return redact(value, self._keys, self._literals if name in _PROSE else ())
 
     # -- reading -------------------------------------------------------------------------------------------------
 

@@ -100,8 +100,19 @@ def _sections(records: list[Record], artifacts: Artifacts, secrets: set[str]) ->
         elif action in SECTIONS:
             name, section = SECTIONS[action]
             sections[name].append(section(record, artifacts))
-        sections["data"] += results.data(record, artifacts)
+        for split in results.data(record, artifacts):
+            _add_split(sections["data"], split)
     return sections
+
+
+def _add_split(splits: list[dict[str, Any]], split: dict[str, Any]) -> None:
+    """The same file read by several jobs is told once."""
+    same = next((s for s in splits if all(s[key] == split[key] for key in ("split", "path", "sha256"))), None)
+    if same:
+        same["jobs"] += split["jobs"]
+        same["per_class"] = same["per_class"] or split["per_class"]  # inference may have read it without labels
+    else:
+        splits.append(split)
 
 
 def _curves_of(record: Record, known: dict[str, Record]) -> Record:

@@ -66,7 +66,7 @@ def _against(parameter: dict[str, Any], search: dict[str, Any], metric: str) -> 
         Series("best trial", "best", [(x, y) for x, y, best in points if best], line=False),
     ]
     return chart(
-        parameter["key"],
+        f"{metric} by {parameter['key']}",
         series,
         x_label=parameter["key"].rsplit(".", 1)[-1] + (" (log)" if parameter["scale"] == "log" else ""),
         y_label=metric,

@@ -106,7 +106,8 @@ def _headline(state: str, ran: list[dict[str, Any]], sections: Sections, numbers
     if state == "running":
         return words.together([a["action"] for a in ran if a["status"] in OPEN]) + " still running"
     if numbers["accuracy"] is not None:
-        return f"{words.percent(numbers['accuracy'])} of {words.count(numbers['sequences'] or 0, 'test sequence')} classified correctly"
+        sequences = words.count(numbers["sequences"] or 0, "test sequence")
+        return f"{words.percent(numbers['accuracy'])} of {sequences} classified correctly"
     if numbers["val_loss"] is not None:
         return f"Trained to a validation loss of {words.number(numbers['val_loss'])}"
     return words.together([a["action"] for a in ran]) + " complete"
@@ -142,7 +143,8 @@ def _came_out(numbers: dict[str, Any]) -> Iterator[str]:
     if numbers["onnx_max_abs_diff"] is not None:
         agrees = {True: "agrees", False: "does not agree", None: "was compared"}[numbers["onnx_within_tolerance"]]
         tolerance = f", tolerance {words.number(numbers['onnx_tolerance'])}" if numbers["onnx_tolerance"] is not None else ""
-        yield f"The ONNX file {agrees} with the checkpoint: largest difference {words.number(numbers['onnx_max_abs_diff'], 2)}{tolerance}."
+        difference = words.number(numbers["onnx_max_abs_diff"], 2)
+        yield f"The ONNX file {agrees} with the checkpoint: largest difference {difference}{tolerance}."
 
 
 def _data_notes(sections: Sections) -> Iterator[str]:
@@ -183,17 +185,16 @@ def _training_notes(sections: Sections) -> Iterator[str]:
     if best == last:
         yield "val_loss was still falling in the last epoch: more epochs may help."
     elif last[1] > 1.25 * best[1]:
-        yield (
-            f"val_loss rose from {words.number(best[1])} (epoch {words.number(best[0])}) to {words.number(last[1])} in the last epoch, "
-            "a sign of overfitting; the best checkpoint is kept."
-        )
+        rise = f"{words.number(best[1])} (epoch {words.number(best[0])}) to {words.number(last[1])}"
+        yield f"val_loss rose from {rise} in the last epoch, a sign of overfitting; the best checkpoint is kept."
 
 
 def _search_notes(sections: Sections) -> Iterator[str]:
     for found in sections["searches"]:
         failed = [t for t in found["trials"] if t["status"] in BROKEN]
         if failed:
-            yield f"{len(failed)} of {words.count(len(found['trials']), 'trial')} of the search did not finish; the search went on."
+            trials = words.count(len(found["trials"]), "trial")
+            yield f"{len(failed)} of {trials} of the search did not finish; the search went on."
         edge = at_the_edge(found)
         if edge:
             yield f"The search's best value lies at the end of its range, so a wider range may do better: {'; '.join(edge)}."

@@ -15,7 +15,7 @@ from runner.report.artifacts import Artifacts
 from runner.report.collect import Record
 
 MISTAKES = 10
-PAIRS = 10
+PAIRS = 6
 CURVES = ("train_loss", "val_loss", "train_acc", "val_acc", "lr", "seconds")
 TOP_K = re.compile(r"top(\d+)_accuracy")
 Z95 = 1.959964  # the normal quantile of a 95 % interval
@@ -70,19 +70,38 @@ def training(record: Record, artifacts: Artifacts, *, of: Record) -> dict[str, A
 
 
 def exported(record: Record, artifacts: Artifacts) -> dict[str, Any]:
-    """What the ONNX file is and how far it is from the checkpoint."""
-    parity = artifacts.json(record, "parity")
-    facts = {**(record.get("metrics") or {}), **(parity if isinstance(parity, dict) else {})}
-    difference, tolerance = number(facts.pop("max_abs_diff", None)), number(facts.pop("tolerance", None))
+    """What the ONNX file is and how far its answers are from the checkpoint's.
+
+    ``tolerance`` is what was allowed in the end (the export scales it with the largest logit), and the export's own word
+    on whether that holds is taken.
+    """
+    parity = _dict(artifacts.json(record, "parity"))
+    facts = {**(record.get("metrics") or {}), **parity}
+    difference, tolerance = number(facts.pop("max_abs_diff", None)), number(facts.pop("allowed", facts.get("tolerance")))
+    within = difference <= tolerance if difference is not None and tolerance is not None else None
+    said, cases = facts.pop("ok", None), facts.pop("cases", None)
     return {
         "job": record["id"],
         "onnx": (record.get("artifacts") or {}).get("onnx"),
         "checkpoint": _setting(record, "export.checkpoint"),
         "max_abs_diff": difference,
         "tolerance": tolerance,
-        "within_tolerance": difference <= tolerance if difference is not None and tolerance is not None else None,
+        "within_tolerance": said if isinstance(said, bool) else within,
+        "cases": [_case(case) for case in cases if isinstance(case, dict)] if isinstance(cases, list) else [],
         "facts": facts,
     }
+
+
+def _case(case: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "shape": _shape(case.get("shape")),
+        "kind": text(case.get("kind")),
+        "max_abs_diff": number(case.get("max_abs_diff")),
+    }
+
+
+def _shape(value: Any) -> list[int] | None:
+    return value if isinstance(value, list) and all(isinstance(size, int) for size in value) else None
 
 
 def predicted(record: Record, _artifacts: Artifacts) -> dict[str, Any]:
@@ -115,13 +134,13 @@ def data(record: Record, artifacts: Artifacts) -> list[dict[str, Any]]:
 
 
 def _split(job: str, split: str, told: dict[str, Any]) -> dict[str, Any]:
-    frames, shape, notes = _dict(told.get("frames")), told.get("shape"), told.get("notes")
+    frames, notes = _dict(told.get("frames")), told.get("notes")
     return {
-        "job": job,
         "split": split,
+        "jobs": [job],
         **{key: text(told.get(key)) for key in ("path", "sha256", "dtype")},
         **{key: count(told.get(key)) for key in ("bytes", "sequences", "persons")},
-        "shape": shape if isinstance(shape, list) and all(isinstance(size, int) for size in shape) else None,
+        "shape": _shape(told.get("shape")),
         "missing_joint_share": number(told.get("missing_joint_share")),
         "frames": {key: number(frames.get(key)) for key in ("min", "median", "max")},
         "per_class": [{"name": str(name), "sequences": count(n)} for name, n in _dict(told.get("per_class")).items()],
@@ -206,13 +225,11 @@ def _mistakes(record: Record, artifacts: Artifacts) -> list[dict[str, Any]]:
 
 
 def _told(line: dict[str, Any]) -> dict[str, Any] | None:
-    """One line of predictions.jsonl as name, truth, predicted, probability."""
-    truth = line.get("truth", line.get("label"))
-    predicted, probability = line.get("predicted", line.get("class")), line.get("probability")
-    probability = number(probability)
-    if not isinstance(predicted, str) or not isinstance(truth, str) or probability is None:
+    """One line of predictions.jsonl; None when it does not say all of it."""
+    truth, predicted, probability = text(line.get("truth")), text(line.get("predicted")), number(line.get("probability"))
+    if truth is None or predicted is None or probability is None:
         return None
-    return {"name": str(line.get("name", "")), "truth": truth, "predicted": predicted, "probability": float(probability)}
+    return {"name": str(line.get("sample", "")), "truth": truth, "predicted": predicted, "probability": probability}
 
 
 def _wilson(accuracy: float | None, n: int | None) -> list[float] | None:

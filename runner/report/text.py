@@ -210,10 +210,15 @@ def _exports(r: dict[str, Any]) -> Lines:
                 ("ONNX file", code(e["onnx"] or "")),
                 ("Checkpoint", code(e["checkpoint"] or "")),
                 ("Largest difference", f"{words.number(e['max_abs_diff'], 2)} {agrees}".strip()),
-                ("Tolerance", words.number(e["tolerance"])),
+                ("Allowed", words.number(e["tolerance"])),
                 *((plain(key), code(words.value(value))) for key, value in e["facts"].items()),
             ],
         )
+        cases = [
+            (" x ".join(map(str, c["shape"] or [])), plain(c["kind"] or ""), words.number(c["max_abs_diff"], 2))
+            for c in e["cases"]
+        ]
+        yield from table(("Compared on", "Input", "Largest difference"), cases, "llr")
 
 
 def _others(r: dict[str, Any]) -> Lines:

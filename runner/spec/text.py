@@ -70,7 +70,8 @@ def write(spec: Mapping[str, Any]) -> str:
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
         looks_typed = not isinstance(plain(value), str) or bool(_NOT_FINITE.fullmatch(value))
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="'" if looks_typed else None)
+        style = "'" if looks_typed else None if value.isprintable() else '"'
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     def row(dumper: yaml.SafeDumper, value: Iterable[Any]) -> yaml.Node:
         return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
