@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stgcn import files, labels
+from stgcn import files, labels, npy
 from stgcn.config import is_set
 from stgcn.errors import DataError
 from stgcn.graph import LAYOUTS
@@ -106,7 +106,7 @@ def _read_data(split: str, path: str | None, notes: list[str], problems: list[st
         problems.append(f"no data_path is set; expected a .npy of {AXES}")
         return None
     try:
-        data = _open(Path(path))
+        data = npy.open_array(path, AXES)
     except DataError as error:
         problems += error.problems
         return None
@@ -124,37 +124,6 @@ def _read_data(split: str, path: str | None, notes: list[str], problems: list[st
     notes.append(f"{split} data was converted from {data.dtype} to float32")
     with np.errstate(over="ignore"):  # what does not fit becomes infinite and is found by the check of the values
         return np.ascontiguousarray(data, dtype=np.float32)
-
-
-def _open(path: Path) -> np.ndarray:
-    if not path.exists():
-        raise DataError(f"{path} does not exist")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; expected a .npy of {AXES}")
-    try:
-        size = path.stat().st_size
-        if size == 0:
-            raise DataError(f"{path} is empty, 0 bytes; expected a .npy of {AXES}")
-        data = np.lib.format.open_memmap(path, mode="r")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, TypeError, SyntaxError, EOFError, OverflowError) as error:
-        raise DataError(f"{path} {_why_unreadable(path, error)}") from None
-    return data
-
-
-def _why_unreadable(path: Path, error: Exception) -> str:
-    """Tell a file that is cut short from Python objects and from another format."""
-    with path.open("rb") as file:
-        magic = file.read(6)
-    if magic != b"\x93NUMPY"[: len(magic)]:
-        other = " (it is a .npz archive: save the array alone with numpy.save)" if magic[:2] == b"PK" else ""
-        return f"is not a .npy file{other}; expected {AXES}"
-    if "object" in str(error):
-        return "holds Python objects (ragged sequences?), which are never loaded; pad them to one float32 array"
-    if "mmap length" in str(error) or "EOF" in str(error):
-        return f"is truncated: it is {path.stat().st_size} bytes, less than its header promises; copy it again"
-    return f"cannot be read as a .npy file ({str(error).splitlines()[0][:100]}); it may be truncated"
 
 
 def _shape_problems(shape: tuple[int, ...], channels: int, num_joints: int, layout_name: str) -> list[str]:

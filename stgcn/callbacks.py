@@ -122,7 +122,7 @@ class Recorder(Checkpoint):
         self._write_csv()
         self._write_status(row, int(trainer.num_training_batches))
         for logger in trainer.loggers:
-            scalars = {name: row[ours] for name, ours in SCALARS.items() if row[ours] is not None}
+            scalars = {name: float(found[ours]) for name, ours in SCALARS.items() if ours in found}
             logger.log_metrics(scalars, step=trainer.global_step)
         if trainer.progress_bar_callback is None:
             log.info(self._line(row))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +30,15 @@ TOLERANCE = 1e-4  # where logits are at most 1; of larger ones this share
 TRACED_FRAMES = 64
 COMPARED = ((1, 64), (3, 50), (2, 301))  # batch and frames, where time is dynamic
 PERSONS = {"ntu-rgb+d": 2, "ntu_edge": 2}  # M where the checkpoint does not say
+
+
+class InputShape(NamedTuple):
+    """The input (batch, C, T, V, M); T is None where any length will do, and batch is always open."""
+
+    channels: int
+    frames: int | None
+    joints: int
+    persons: int
 
 
 def run(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,7 +64,7 @@ def main(action: Started) -> dict[str, Any]:
     network.eval()
     frames = own.sequence_length if own.sequence_length > 0 else None
     persons = description["num_persons"] or PERSONS.get(description["layout"]["name"], 1)
-    shape = (None, description["input_channels"], frames, num_joints(description), persons)
+    shape = InputShape(description["input_channels"], frames, num_joints(description), persons)
     with files.replacing(target) as temporary:
         write_onnx(network, temporary, shape, own.opset_version)
         add_metadata(temporary, description, frames)
@@ -111,17 +120,16 @@ def target_path(own: config.Export, folder: Path) -> Path:
     return target
 
 
-def named_shape(shape: tuple[int | None, ...]) -> list[int | str]:
+def named_shape(shape: InputShape) -> list[int | str]:
     """The input's shape with names where any size will do."""
-    return [size if size is not None else name for size, name in zip(shape, ("batch", "", "time", "", ""), strict=True)]
+    return ["batch", shape.channels, shape.frames or "time", shape.joints, shape.persons]
 
 
-def write_onnx(network: STGCN, path: Path, shape: tuple[int | None, ...], opset: int) -> None:
+def write_onnx(network: STGCN, path: Path, shape: InputShape, opset: int) -> None:
     """Write ``network`` as one ONNX file; batch is dynamic, and so is time where ``shape`` leaves it open."""
-    frames = shape[2]
-    example = torch.zeros(2, shape[1] or 1, frames or TRACED_FRAMES, shape[3] or 1, shape[4] or 1)
+    example = torch.zeros(2, shape.channels, shape.frames or TRACED_FRAMES, shape.joints, shape.persons)
     dynamic: dict[int, Any] = {0: torch.export.Dim("batch")}
-    if frames is None:
+    if shape.frames is None:
         dynamic[2] = torch.export.Dim("time")
     with redirect_stdout(StringIO()), quiet(TALKERS, [TREESPEC], logging.ERROR):
         torch.onnx.export(
@@ -161,17 +169,17 @@ def add_metadata(path: Path, description: Mapping[str, Any], frames: int | None)
     onnx.save(model, path)
 
 
-def compare(network: STGCN, path: Path, shape: tuple[int | None, ...]) -> dict[str, Any]:
+def compare(network: STGCN, path: Path, shape: InputShape) -> dict[str, Any]:
     """Run both on the same sequences, of several sizes, whole and zero-padded, drawn as widely as the training data were."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    cases = []
-    largest = 0.0
+    cases: list[dict[str, Any]] = []
+    largest = difference = 0.0
     for batch, length in COMPARED:
-        frames = shape[2] or length
+        frames = shape.frames or length
         whole = _sequences(network, batch, frames, shape)
         padded = whole.copy()
         padded[:, :, frames // 3 :] = 0
@@ -180,8 +188,9 @@ def compare(network: STGCN, path: Path, shape: tuple[int | None, ...]) -> dict[s
                 expected = network(torch.from_numpy(sequences)).numpy()
             found = session.run([OUTPUT], {INPUT: sequences})[0]
             largest = max(largest, float(np.abs(expected).max()))
-            cases.append({"shape": list(sequences.shape), "kind": kind, "max_abs_diff": float(np.abs(expected - found).max())})
-    difference = max(case["max_abs_diff"] for case in cases)
+            case_difference = float(np.abs(expected - found).max())
+            difference = float(np.maximum(difference, case_difference))  # keeps NaN, which max() may lose
+            cases.append({"shape": list(sequences.shape), "kind": kind, "max_abs_diff": case_difference})
     allowed = TOLERANCE * max(1.0, largest)
     return {
         "ok": bool(difference <= allowed),  # NaN is not
@@ -192,15 +201,15 @@ def compare(network: STGCN, path: Path, shape: tuple[int | None, ...]) -> dict[s
     }
 
 
-def _sequences(network: STGCN, batch: int, frames: int, shape: tuple[int | None, ...]) -> np.ndarray:
+def _sequences(network: STGCN, batch: int, frames: int, shape: InputShape) -> np.ndarray:
     """Random sequences (N, C, T, V, M) float32 with the mean and spread of each channel of each joint in training."""
-    _, channels, _, joints, persons = shape
     rng = np.random.default_rng(frames)
-    noise = rng.standard_normal((batch, persons or 1, frames, joints, channels or 1))
+    noise = rng.standard_normal((batch, shape.persons, frames, shape.joints, shape.channels))
     mean, variance = network.data_bn.running_mean, network.data_bn.running_var
     assert mean is not None
     assert variance is not None
-    values = noise * variance.sqrt().numpy().reshape(joints, channels) + mean.numpy().reshape(joints, channels)
+    spread, middle = (value.numpy().reshape(shape.joints, shape.channels) for value in (variance.sqrt(), mean))
+    values = noise * spread + middle  # (N, M, T, V, C)
     return np.ascontiguousarray(values.transpose(0, 4, 2, 3, 1), dtype=np.float32)  # (N, C, T, V, M)
 
 

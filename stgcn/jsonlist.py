@@ -73,11 +73,11 @@ def _items(path: str, text: _Text) -> Iterator[Any]:
             yield _item(path, text, count)
             count += 1
             after = text.peek()
+            if after not in ("]", ","):
+                raise _broken(path, text, count, "expected ',' or ']'" if after else "the file ends; it may be truncated")
             text.position += 1
             if after == "]":
                 break
-            if after != ",":
-                raise _broken(path, text, count, "expected ',' or ']'" if after else "the file ends; it may be truncated")
             text.peek()
     if text.peek():
         raise _broken(path, text, count, "there is more after the end of the list")
@@ -89,15 +89,15 @@ def _item(path: str, text: _Text, count: int) -> Any:
             value, text.position = _DECODER.raw_decode(text.text, text.position)
             return value
         except json.JSONDecodeError as error:
-            cut_short = error.pos > len(text.text) - LONGEST_TOKEN or error.msg.startswith("Unterminated string")
-            if not cut_short:
-                text.position = error.pos
-                raise _broken(path, text, count, error.msg) from None
+            unfinished = error.msg.startswith("Unterminated string")
             if len(text.text) - text.position > MAX_ITEM:
                 raise _broken(path, text, count, "the record is too long, or a string in it never ends") from None
-            if not text.more():
-                says = f"{error.msg}; the file may be truncated"
-                text.position = min(error.pos, len(text.text))
+            place = text.used + error.pos
+            near_the_end = error.pos > len(text.text) - LONGEST_TOKEN
+            if not (unfinished or near_the_end) or not text.more():
+                at_the_end = unfinished or place >= text.used + len(text.text)
+                text.position = place - text.used
+                says = f"{error.msg}; the file may be truncated" if at_the_end else error.msg
                 raise _broken(path, text, count, says) from None
         except (ValueError, RecursionError) as error:
             raise _broken(path, text, count, str(error)[:100]) from None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stgcn import pickles
+from stgcn import npy, pickles
 from stgcn.errors import DataError
 
 EXPECTED = "expected two lists of the same length, (sample names, class ids)"
@@ -34,7 +34,7 @@ def read_labels(path: str | Path) -> tuple[list[str], np.ndarray]:
         raise DataError(f"{path} cannot be read as labels: {error}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, TypeError, SyntaxError, OverflowError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as labels: it is broken ({str(error)[:100]})") from None
     if isinstance(content, np.ndarray):
         ids = _ids(path, content)
@@ -53,7 +53,7 @@ def _load(path: Path) -> Any:
     if not path.exists():
         raise DataError(f"{path} does not exist")
     if path.suffix == ".npy":
-        return np.array(np.lib.format.open_memmap(path, mode="r"))
+        return np.array(npy.open_array(path, "class ids, (N,)"))
     if path.stat().st_size > pickles.MAX_BYTES:
         raise DataError(f"{path} cannot be read as labels: it is larger than {pickles.MAX_BYTES >> 20} MiB")
     content = path.read_bytes()
@@ -78,7 +78,7 @@ def _name(path: Path, name: object) -> str:
     if isinstance(name, np.generic):
         name = name.item()
     if isinstance(name, str) or (isinstance(name, int | float) and abs(name) < LARGEST):
-        return str(name)
+        return str(name).encode(errors="replace").decode()  # half a surrogate pair could never be written again
     raise DataError(f"{path}: {EXPECTED}; a sample name is a {type(name).__name__}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,9 @@ class Tally:
     def means(self, module: pl.LightningModule) -> tuple[float, float]:
         """Mean loss and accuracy (0 to 1) since the start, which starts anew."""
         assert self.sums is not None
-        loss, hits, count = module.all_gather(self.sums).reshape(-1, 3).sum(dim=0).tolist()
+        total = module.trainer.strategy.reduce(self.sums, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        loss, hits, count = total.tolist()
         self.sums = None
         return loss / count, hits / count
 
@@ -163,7 +166,7 @@ def build_optimizer(parameters: Any, optim: config.Optim) -> Optimizer:
         return torch.optim.SGD(
             parameters, lr=optim.lr, momentum=optim.momentum, nesterov=nesterov, weight_decay=optim.weight_decay
         )
-    kinds = {
+    kinds: dict[str, Callable[..., Optimizer]] = {
         "torch.optim.Adam": torch.optim.Adam,
         "torch.optim.Adamax": torch.optim.Adamax,
         "torch.optim.AdamW": torch.optim.AdamW,

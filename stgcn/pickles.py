@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import pickletools
 import re
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +67,9 @@ def loads(content: bytes) -> Any:
     if len(content) > MAX_BYTES:
         raise PickleRefused(f"it is larger than {MAX_BYTES >> 20} MiB")
     try:
-        return _Reader(content).run()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pickletools warns of odd escapes in broken text
+            return _Reader(content).run()
     except PickleRefused:
         raise
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
@@ -225,6 +229,9 @@ def _array(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
         return flat.reshape(shape, order=order)
     fits = isinstance(content, bytes | bytearray) and len(content) == math.prod(shape) * dtype.dtype.itemsize
     _need(fits and dtype.dtype.itemsize, "a numpy array whose content does not fit its shape")
+    if dtype.dtype.kind == "U":
+        points = np.frombuffer(content, dtype=np.dtype("u4").newbyteorder(dtype.dtype.byteorder))
+        _need(points.max(initial=0) <= sys.maxunicode, "text that is not Unicode")
     return np.frombuffer(content, dtype=dtype.dtype).reshape(shape, order=order)
 
 

@@ -48,7 +48,10 @@ class TorchPredictor:
         network, self._description = checkpoint.network(checkpoint.read(path), model, dataset)
         self.device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
         self.network = network.eval().to(self.device)
-        self.shape = (None, self._description["input_channels"], None, num_joints(self._description), None)
+        self.shape: tuple[int | None, ...] = (
+            *(None, self._description["input_channels"]),
+            *(None, num_joints(self._description), None),
+        )
 
     def logits(self, batch: np.ndarray) -> np.ndarray:
         """float32 (n, C, T, V, M) -> float32 (n, classes)."""

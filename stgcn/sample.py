@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,16 @@ label_map.json              class name to class id
 bodypose.json               tracks as the DeepStream BodyPose app writes them, for dataset_convert
 info.json                   joints, edges, counts, seed
 """
+
+
+def run(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The tool ``sample_data``: ``out``, ``per_class`` (of train; the others get a third), ``frames``, ``seed``."""
+    count = int(settings["per_class"])
+    rest = max(1, count // 3)
+    written = write_sample(
+        settings["out"], per_class=(count, rest, rest), frames=int(settings["frames"]), seed=int(settings["seed"])
+    )
+    return {"metrics": {"sequences": len(CLASSES) * (count + 2 * rest)}, "artifacts": written["files"]}
 
 
 def write_sample(

@@ -35,11 +35,16 @@ def test_files_are_written_with_their_folder_and_leave_nothing_else(tmp_path):
 
 def test_a_write_that_fails_keeps_the_old_file(tmp_path):
     target = files.write_text(tmp_path / "x.npy", "old")
-    with pytest.raises(KeyError), files.replacing(target) as temporary:
-        assert temporary.suffix == ".npy"
-        assert temporary.parent == tmp_path
-        temporary.write_text("half")
-        raise KeyError
+
+    def fail():
+        with files.replacing(target) as temporary:
+            assert temporary.suffix == ".npy"
+            assert temporary.parent == tmp_path
+            temporary.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["x.npy"]
 

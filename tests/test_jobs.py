@@ -492,6 +492,16 @@ def test_redact(value, shown):
 
 
 def test_redact_by_given_keys_and_values():
-    value = {"train": {"pin": "abc", "note": "pin abcd"}, "pin": "zzz", "text": "train.pin=abc, the word is swordfish"}
-    shown = {"train": {"pin": "***", "note": "pin abcd"}, "pin": "***", "text": "train.pin=*** the word is ***"}
+    value = {
+        "train": {"pin": "abc", "note": "pin abcd"},
+        "pin": "zzz",
+        "train.pin": "x",
+        "text": "train.pin=abc, the word is swordfish",
+    }
+    shown = {
+        "train": {"pin": "***", "note": "pin abcd"},
+        "pin": "zzz",
+        "train.pin": "***",
+        "text": "train.pin=*** the word is ***",
+    }
     assert jobs.redact(value, {"train.pin"}, ["swordfish", "abc"]) == shown

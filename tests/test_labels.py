@@ -78,7 +78,7 @@ def test_no_labels_are_labels_too(tmp_path):
         ("x.pkl", ([10**5000, "b", "c"], IDS), "a sample name is a int"),
         ("x.npy", np.eye(3), r"shape \(3, 3\)"),
         ("x.npy", np.array(NAMES), "class id 0 is 'a'"),
-        ("x.npy", np.array([{}, 1], dtype=object), "broken"),
+        ("x.npy", np.array([{}, 1], dtype=object), "Python objects"),
         ("x.json", {"a": 1}, "expected two lists"),
     ],
 )
@@ -98,8 +98,8 @@ def test_other_content_is_refused_in_words(tmp_path, file, value, says):
         ("x.json", b"[[", "broken"),
         ("x.json", b"[" * 200_000, "broken"),
         ("x.json", b"\xff\xfe\x00", "broken"),
-        ("x.npy", b"\x93NUMPY\x01\x00", "broken"),
-        ("x.npy", b"PK\x03\x04", "broken"),
+        ("x.npy", b"\x93NUMPY\x01\x00", "truncated"),
+        ("x.npy", b"PK\x03\x04", "npz"),
     ],
 )
 def test_broken_files(tmp_path, file, content, says):
@@ -158,11 +158,10 @@ def test_mutated_pickles_are_read_or_refused(folder, content, data):
     (folder / "m.pkl").write_bytes(bytes(mutated))
     try:
         names, ids = read_labels(folder / "m.pkl")
-    except DataError as error:
-        assert len(str(error)) < 600
-    else:
-        assert len(names) == len(ids)
-        assert ids.dtype == np.int64
+    except DataError:
+        return
+    assert len(names) == len(ids)
+    assert ids.dtype == np.int64
 
 
 def test_check_labels():

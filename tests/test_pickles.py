@@ -101,12 +101,8 @@ EVIL = {
 @pytest.mark.parametrize("name", EVIL)
 def test_all_else_is_refused_by_name_and_nothing_runs(name, protocol):
     value, named = EVIL[name]
-    try:
-        content = pickle.dumps(value, protocol)
-    except pickle.PicklingError:
-        pytest.skip("this protocol cannot write it")
     with pytest.raises(pickles.PickleRefused) as caught:
-        pickles.loads(content)
+        pickles.loads(pickle.dumps(value, protocol))
     assert named in str(caught.value)
     assert not os.path.exists(TOUCH)
 

@@ -508,6 +508,7 @@ def test_every_setting_with_its_source(whole: dict[str, Any]) -> None:
     assert settings["train.num_epochs"]["source"] == "user"
     assert settings["train.optim.momentum"]["source"] == "template"
     assert settings["results_dir"]["source"] == "inferred:output_dir"
+    assert settings["encryption_key"] == {"key": "encryption_key", "value": "***", "source": "user"}
 
 
 def test_the_search(whole: dict[str, Any], written: dict[str, Path]) -> None:
@@ -519,6 +520,7 @@ def test_the_search(whole: dict[str, Any], written: dict[str, Path]) -> None:
     assert [h["best"] for h in found["history"]] == sorted((h["best"] for h in found["history"]), reverse=True)
     assert "no effect while dataset.random_choose is false" in page_of(written)
     assert whole["trainings"][0]["job"] == found["job"]
+    assert whole["trainings"][0]["curves_of"] == found["best"]["job_id"]
     assert len(whole["trainings"]) == 1  # trials are told in the search
 
 
@@ -559,6 +561,13 @@ def test_the_same_data_under_two_names_is_noticed(tmp_path: Path, change: dict[s
         if path:
             Path(path).write_text(json.dumps(told))
     assert any(said in note for note in ws.build()["notes"])
+
+
+def test_an_accuracy_no_better_than_guessing_is_said(tmp_path: Path) -> None:
+    ws = pipeline(tmp_path)
+    path = Path(ws.records["pose_classification-evaluate-e1"]["artifacts"]["metrics"])
+    path.write_text(json.dumps({**evaluation_metrics(), "accuracy": 17.5}))
+    assert any("cannot be told from" in note for note in ws.build()["notes"])
 
 
 def test_a_best_value_at_the_edge_of_its_range_is_noticed(tmp_path: Path) -> None:
@@ -936,5 +945,6 @@ def test_nothing_to_draw_is_no_chart() -> None:
 
 
 def test_importing_the_report_loads_nothing_heavy() -> None:
-    code = "import sys, runner.report; print([m for m in ('jinja2', 'matplotlib', 'numpy', 'torch', 'jsonschema_rs', 'yaml') if m in sys.modules])"
+    heavy = ("jinja2", "matplotlib", "numpy", "torch", "jsonschema_rs", "yaml")
+    code = f"import sys, runner.report; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -217,7 +217,9 @@ def test_overrides(text, key, value):
     assert type(parsed[1]) is type(value)
 
 
-@pytest.mark.parametrize("text", ["num_epochs", "=3", "a..b=1", "a=[1,", "a={x: !!python/name:os.system y}", "a=.inf", "a=[.nan]"])
+@pytest.mark.parametrize(
+    "text", ["num_epochs", "=3", "a..b=1", "a=[1,", "a={x: !!python/name:os.system y}", "a=.inf", "a=[.nan]"]
+)
 def test_overrides_that_are_none(text):
     with pytest.raises(UsageError):
         spec.parse_override(text)
@@ -227,7 +229,7 @@ def test_shorthand():
     mapping = {"num_epochs": "train.num_epochs"}
     assert spec.expand_shorthand([("num_epochs", 3), ("x.y", 1)], mapping) == [("train.num_epochs", 3), ("x.y", 1)]
     assert spec.expand_shorthand([("num_epochs", 3), ("num_epochs", 4)], mapping)[-1] == ("train.num_epochs", 4)
-    with pytest.raises(UsageError, match="given twice, num_epochs=3 and train.num_epochs=4"):
+    with pytest.raises(UsageError, match=r"given twice, num_epochs=3 and train\.num_epochs=4"):
         spec.expand_shorthand([("num_epochs", 3), ("train.num_epochs", 4)], mapping)
 
 

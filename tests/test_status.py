@@ -68,10 +68,15 @@ def test_whatever_ends_a_session_is_its_last_line(tmp_path, error, message):
 
 def test_a_folder_that_vanishes_does_not_hide_the_error(tmp_path):
     folder = tmp_path / "x"
-    with pytest.raises(KeyError), status.session(folder, "train") as log:
-        log.path.unlink()
-        folder.rmdir()
-        raise KeyError
+
+    def fail():
+        with status.session(folder, "train") as log:
+            log.path.unlink()
+            folder.rmdir()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert not folder.exists()
 
 

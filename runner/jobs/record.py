@@ -132,10 +132,12 @@ def parse(text: str, path: Path) -> Record:
     return record
 
 
-def finite(value: Any) -> Any:
-    """Strict JSON has no NaN and no infinity: they become null."""
+def plain(value: Any) -> Any:
+    """The value as strict JSON has it: paths become text, NaN and infinity, which it lacks, null."""
     if isinstance(value, dict):
-        return {key: finite(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(inner) for inner in value]
+        return [plain(inner) for inner in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -28,9 +28,9 @@ from runner.jobs.record import (
     Ticket,
     blank,
     check_fields,
-    finite,
     host,
     parse,
+    plain,
     step,
 )
 from runner.redact import redact, values_of
@@ -155,7 +155,7 @@ class JobStore:
 
     def _write(self, record: Record) -> Record:
         clean = {name: self._clean(name, value) for name, value in record.items()}
-        text = json.dumps(finite(clean), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(plain(clean), indent=1, ensure_ascii=False, allow_nan=False)
         path = self.path(record["id"])
         with words(f"the job record {path} cannot be written"):
             replace(path, f"{text}\n")

@@ -89,7 +89,7 @@ def _sections(records: list[Record], artifacts: Artifacts, secrets: set[str]) ->
         name: [] for name in ("trainings", "searches", *(name for name, _ in SECTIONS.values()), "data", "jobs")
     }
     for record in records:
-        sections["jobs"].append(jobs.view(redact.redact(record, (), secrets), artifacts))
+        sections["jobs"].append(jobs.view(_shown(record, secrets), artifacts))
         if record.get("study_job") in known:
             continue
         action = str(record.get("action"))
@@ -105,6 +105,11 @@ def _sections(records: list[Record], artifacts: Artifacts, secrets: set[str]) ->
     return sections
 
 
+def _shown(record: Record, secrets: set[str]) -> Record:
+    """The record without secrets; that a secret setting came from the user is none."""
+    return {**redact.redact(record, (), secrets), "sources": record.get("sources") or {}}
+
+
 def _add_split(splits: list[dict[str, Any]], split: dict[str, Any]) -> None:
     """The same file read by several jobs is told once."""
     same = next((s for s in splits if all(s[key] == split[key] for key in ("split", "path", "sha256"))), None)
@@ -116,9 +121,9 @@ def _add_split(splits: list[dict[str, Any]], split: dict[str, Any]) -> None:
 
 
 def _curves_of(record: Record, known: dict[str, Record]) -> Record:
-    """The job whose curves to show: the job itself, or a search's best trial when the search names no curves itself."""
+    """The job whose curves to show: the job itself, or a search's best trial."""
     best = ((record.get("automl") or {}).get("best") or {}).get("job_id")
-    return record if "metrics_csv" in (record.get("artifacts") or {}) else known.get(str(best), record)
+    return known.get(str(best), record)
 
 
 def _actions(records: list[Record], actions: dict[str, dict[str, Any]], sections: dict[str, Any]) -> list[dict[str, Any]]:

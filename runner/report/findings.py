@@ -164,10 +164,15 @@ def _data_notes(sections: Sections) -> Iterator[str]:
 
 
 def _class_notes(sections: Sections) -> Iterator[str]:
-    rows = _latest(sections, "evaluations").get("per_class") or []
+    told = _latest(sections, "evaluations")
+    rows, interval, guess = told.get("per_class") or [], told.get("accuracy_interval"), told.get("majority_share")
+    if interval and guess is not None and interval[0] <= guess:
+        yield "The accuracy cannot be told from that of always saying the most frequent class."
     never = [r["name"] for r in rows if r["support"] and not r["recall"]]
     absent = [r["name"] for r in rows if r["support"] == 0]
     few = [r["name"] for r in rows if r["support"] and r["support"] < FEW]
+    if len(few) == len(rows) > 1:
+        few = ["every class"]
     if never:
         yield f"Never recognised in the test data: {', '.join(never)}."
     if absent:

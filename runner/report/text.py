@@ -295,7 +295,7 @@ def _error(error: dict[str, Any] | None) -> Lines:
         return
     yield from (f"Error: {plain(error['message'])}", "", *(f"- {plain(p)}" for p in error["problems"]), "")
     if error["log_tail"]:
-        yield from ("Last lines of the log:", "", *block(error["log_tail"]))
+        yield from (f"Last lines of the log {code(error['log'] or '')}:", "", *block(error["log_tail"]))
 
 
 def _environment(r: dict[str, Any]) -> Lines:

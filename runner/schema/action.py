@@ -111,9 +111,11 @@ class ActionSchema:
         safe = values.finite(dict(spec), "", found)
         for error in self._engine().iter_errors(safe):
             found.extend(self._found(error))
-        once = {problem.path: problem for problem in reversed(found)}  # a wrong type is a wrong choice too
+        once: dict[str, Problem] = {}  # one of each place: a value of the wrong type is a wrong choice too
+        for problem in found:
+            once.setdefault(problem.path, problem)
         order = {key: i for i, key in enumerate(self.leaves())}
-        return sorted(reversed(once.values()), key=lambda p: order.get(p.path.partition("[")[0], len(order)))
+        return sorted(once.values(), key=lambda p: order.get(p.path.partition("[")[0], len(order)))
 
     def check(self, spec: Mapping[str, Any], what: str = "the spec") -> None:
         """Raise SpecInvalid with all problems, if there are any."""
