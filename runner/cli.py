@@ -473,7 +473,7 @@ def _schemas(arguments: argparse.Namespace) -> Reply:
     from runner.errors import SchemaInvalid
 
     names = arguments.skill or [s.name for s in bank.skills()]
-    skills = [skill for skill in (bank.get(name) for name in names) if skill.config_source]
+    skills = [bank.get(name) for name in names]
     if arguments.what == "build":
         written = [str(path) for skill in skills for path in maintain.build(skill)]
         return Reply({"written": written}, render.lines(written or ["Everything is up to date."]))

@@ -25,6 +25,7 @@ class Given(NamedTuple):
     spec_file: Path | None = None
     dataset: str | None = None
     overrides: tuple[str, ...] = ()
+    resumed: Mapping[str, Any] | None = None  # the spec of the job to go on with, as far as it carries over
 
 
 class Composed(NamedTuple):
@@ -56,7 +57,8 @@ def compose(given: Given, skill: Skill, action: Action, schema: ActionSchema) ->
     in_words, more, wrong = split_sections(words, action.name, siblings)
     aside = specs.merge(aside, more)
     data = _from_dataset(given.dataset, action, _set_keys(in_file) | _set_keys(in_words))
-    spec, sources = _lay([(in_file, "file"), (data, "dataset"), (in_words, "user")], schema)
+    layers = [(dict(given.resumed or {}), "resumed"), (in_file, "file"), (data, "dataset"), (in_words, "user")]
+    spec, sources = _lay(layers, schema)
     notes = [f"Sections of other actions were checked and set aside: {', '.join(sorted(aside))}."] if aside else []
     return Composed(spec, sources, aside, [*problems, *found, *wrong], notes)
 

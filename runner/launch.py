@@ -54,7 +54,8 @@ def run(request: Request, ticker: Ticker = QUIET) -> dict[str, Any]:
     plan = plans.make(request)
     store, record = JobStore(request.workspace), new_record(plan)
     _check_writable(plan)
-    with store.open(record, secret_keys=plan.schema.secrets()), stop_on_signals() as stop:
+    _hide_secrets(store, plan)
+    with store.open(record), stop_on_signals() as stop:
         ticker.say(f"{record['id']}: {plan.route.reason}")
         return execute(store, store.read(record["id"]), plan.spec, stop, ticker)
 
@@ -66,7 +67,8 @@ def submit(request: Request) -> dict[str, Any]:
     plan = plans.make(request)
     store, record = JobStore(request.workspace), new_record(plan)
     _check_writable(plan)
-    with store.open(record, secret_keys=plan.schema.secrets()) as lease:
+    _hide_secrets(store, plan)
+    with store.open(record) as lease:
         logs = Path(record["log"]).parent
         logs.mkdir(parents=True, exist_ok=True)
         with open(logs / "supervisor.log", "ab") as log:
@@ -84,6 +86,11 @@ def submit(request: Request) -> dict[str, Any]:
         # The supervisor lives on by design; without this the interpreter would warn about a child it did not wait for.
         process.returncode = 0
     return store.read(record["id"])
+
+
+def _hide_secrets(store: JobStore, plan: Plan) -> None:
+    keys = plan.schema.secrets()
+    store.hide(keys, redact.values_of(plan.spec, keys))
 
 
 def supervise(argv: list[str]) -> int:
@@ -250,7 +257,7 @@ def launch_trial(
     }
     for field in ("metrics", "artifacts", "checkpoints", "error", "err_class", "backend_ref", *RULED):
         record.pop(field, None)
-    with store.open(record, secret_keys=schema.secrets()):
+    with store.open(record):
         return execute(store, store.read(ticket.id), trial_spec, stop, ticker)
 
 
@@ -326,7 +333,9 @@ def stop_on_signals() -> Iterator[Stop]:
 
 
 def _check_writable(plan: Plan) -> None:
-    """A results folder that cannot be written is refused before a record exists."""
+    """A place for results that cannot be written is refused before a record exists."""
+    if plan.upload_uri:
+        storage.check_bucket(plan.upload_uri)
     for folder in (plan.results_dir, plan.request.workspace):
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -82,7 +82,7 @@ def make(request: Request, *, strict: bool = True) -> Plan:
     store = JobStore(request.workspace)
     parent = _record_of(store, request.parent, "--parent", skill)
     resume = _record_of(store, request.resume, "--resume", skill)
-    composed = compose.compose(given(request), skill, action, schema)
+    composed = compose.compose(given(request, carried_over(resume, action)), skill, action, schema)
     spec, sources, problems = composed.spec, composed.sources, composed.problems
     ticket = store.mint(skill.network_arch, action.name)
     results_dir, upload_uri = _results(spec, action.name, ticket)
@@ -164,10 +164,19 @@ def plain_spec(request: Request, skill: Skill, action: Action) -> dict[str, Any]
     return spec
 
 
-def given(request: Request) -> compose.Given:
+def carried_over(resume: dict[str, Any] | None, action: Action) -> dict[str, Any]:
+    """The spec of a job to go on with, less what was the old job's own: inferred values, outputs and secrets."""
+    if resume is None:
+        return {}
+    own = {*action.spec_params, *action.outputs}
+    flat = {key: value for key, value in specs.flatten(resume["spec"]).items() if key not in own and value != "***"}
+    return specs.nest(flat)
+
+
+def given(request: Request, resumed: dict[str, Any] | None = None) -> compose.Given:
     """What the request says about the spec."""
     root = (f"results_dir={request.results}",) if request.results else ()
-    return compose.Given(request.spec_file, request.dataset, request.overrides + root)
+    return compose.Given(request.spec_file, request.dataset, request.overrides + root, resumed)
 
 
 def who(request: Request) -> tuple[Skill, Action, str | None, str]:

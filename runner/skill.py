@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner import spec as specs
 from runner.errors import Problem, SchemaInvalid, SkillBankError, SpecInvalid, UnknownAction
-from runner.schema import ActionSchema
+
+if TYPE_CHECKING:  # read late, so that listing skills does not wait for it
+    from runner.schema import ActionSchema
 
 FRONT_MATTER_FIELDS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -69,10 +71,14 @@ class Skill(NamedTuple):
 
     def schema(self, action: str) -> ActionSchema:
         """The schema of the action's spec, read now."""
+        from runner.schema import ActionSchema
+
         return ActionSchema.load(self.action(action).schema_path)
 
     def schemas(self) -> dict[str, ActionSchema]:
         """The schemas of all actions that have one."""
+        from runner.schema import ActionSchema
+
         return {name: ActionSchema.load(a.schema_path) for name, a in self.actions.items() if a.schema_path.is_file()}
 
     def template(self, action: str) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def run_study(
         seconds=facts["budget"].get("seconds"),
         seed=_seed(spec),
         storage_path=Path(study["results_dir"]) / "study.log",
+        given=specs.flatten(spec),
     )
     best = store.read(facts["best"]["job_id"])
     files = _write_winner(study, facts, best, result)

@@ -156,5 +156,6 @@ def _show(outcome: backend.Outcome) -> None:
         sys.stdout.write(f"  {name.ljust(width)}  {shown}\n")
     sys.stdout.writelines(f"  {name}: {path}\n" for name, path in outcome.artifacts.items())
 
+
 if __name__ == "__main__":
     sys.exit(main())

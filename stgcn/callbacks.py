@@ -30,6 +30,7 @@ log = logging.getLogger("stgcn")
 
 COLUMNS = ("epoch", "step", "train_loss", "train_acc", "val_loss", "val_acc", "lr", "seconds")
 LATEST = "pc_model_latest.pth"
+HELD = "<held in memory>"
 # Scalar names of TAO for ours.
 SCALARS = {
     "train_loss_epoch": "train_loss",
@@ -73,13 +74,16 @@ def file_name(epoch: int, step: int) -> str:
 
 
 class HoldingIO(TorchCheckpointIO):
-    """Keeps the last saved checkpoint as the bytes of its file; writing them is up to ``Checkpoints``."""
+    """Keeps what is saved to ``HELD`` as the bytes of a file, for ``Checkpoints`` to write; saves all else as Lightning asks."""
 
     def __init__(self) -> None:
         self.held = b""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Keep ``checkpoint``; ``path`` is not used."""
+        """Keep ``checkpoint``, or write it where ``path`` is a file's."""
+        if path != HELD:
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         self.held = buffer.getvalue()
@@ -223,7 +227,7 @@ class Checkpoints(Checkpoint):
             "metrics": metrics,
             "history": [*self.history.past, *self.history.rows],
         }
-        trainer.save_checkpoint("held", weights_only=False)
+        trainer.save_checkpoint(HELD, weights_only=False)
         self.entry = {
             "path": str(self.folder / file_name(epoch, trainer.global_step)),
             "epoch": epoch,

@@ -34,7 +34,7 @@ STGCN = [
     {"arrays", "augment", "metrics"},
     {"description", "bodypose", "status"},
     {"labels", "files", "body", "jsonlist"},
-    {"config", "graph", "pickles", "quiet"},
+    {"config", "graph", "npy", "pickles", "quiet"},
     {"errors"},
 ]
 LADDERS = {"runner": RUNNER, "stgcn": STGCN}

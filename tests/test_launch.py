@@ -34,7 +34,7 @@ def until(condition: Any, seconds: float = 20.0) -> Any:
 
 def trainer_pid(toy: Any) -> int:
     found = until(lambda: list(toy.folder.glob("workspace/results/*/results_dir/trainer.pid")))
-    return int(until(lambda: found[0].read_text()))
+    return int(until(found[0].read_text))
 
 
 def test_run_records_all_before_and_after(toy: Any) -> None:
@@ -197,6 +197,8 @@ def test_a_signal_leaves_a_canceled_record_that_can_be_resumed(toy: Any, number:
     assert resumed.code == 0, resumed.err
     assert resumed.data["metrics"]["resumed"] == record["checkpoints"][-1]["path"]
     assert resumed.data["retry_of"] == record["id"]
+    assert resumed.data["sources"]["train.seconds"] == "resumed"
+    assert resumed.data["spec"]["train"]["seconds"] == 0.4
 
 
 def test_a_killed_supervisor_is_found_out_and_its_trainer_goes_too(toy: Any) -> None:
@@ -257,7 +259,7 @@ def test_a_search_minimises_survives_failures_and_points_at_the_best(toy: Any) -
         assert record["spec"]["train"]["lr"] == trial["params"]["train.lr"]
         assert record["state"] == trial["state"]
         assert (trial["error"] is not None) == (trial["state"] == "ERROR")
-    assert [p for p in toy.folder.rglob("*.pth")] == [Path(study["artifacts"]["checkpoint"])], "only the winner's stay"
+    assert list(toy.folder.rglob("*.pth")) == [Path(study["artifacts"]["checkpoint"])], "only the winner's stay"
     best = toy("run", "tao-train-toy", "evaluate", "--parent", study["job_id"], "--json")
     assert best.data["metrics"]["read"] == "toy 0"
     again = toy.run("--spec", study["artifacts"]["best_spec"], "--set", "train.behave=well")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from trainer_cases import status_lines, train_spec, write_checkpoint, write_set
+from trainer_cases import status_lines, train_spec, write_checkpoint
 
 from stgcn import action, errors, train
 from stgcn.callbacks import COLUMNS

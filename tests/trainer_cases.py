@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pickle
 from pathlib import Path
@@ -56,8 +57,9 @@ def train_spec(folder: Path, results: Path, **train: object) -> dict:
     }
 
 
+@functools.cache
 def network(*, layout: str = "coco", strategy: str = "spatial", channels: int = 3, classes: int = 3, seed: int = 0) -> STGCN:
-    """An untrained network with running statistics of a batch or two."""
+    """An untrained network with running statistics of a batch or two; shared by the tests, not to be changed."""
     torch.manual_seed(seed)
     graph = torch.from_numpy(adjacency(LAYOUTS[layout], strategy))
     built = STGCN(graph, channels, classes)
