@@ -74,7 +74,7 @@ def file_name(epoch: int, step: int) -> str:
 
 
 class HoldingIO(TorchCheckpointIO):
-    """Keeps what is saved to ``HELD`` as the bytes of a file, for ``Checkpoints`` to write; saves all else as Lightning asks."""
+    """Keeps what is saved to ``HELD`` as the bytes of a file, for ``Checkpoints`` to write; all else is saved as ever."""
 
     def __init__(self) -> None:
         self.held = b""

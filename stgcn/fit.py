@@ -75,7 +75,10 @@ def fit(
             default_root_dir=folder,
         )
         with redirect_stdout(sys.stderr):  # the bar would go to stdout, which is for data
-            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            try:
+                trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            finally:
+                finish_wandb()
         return History(list(record.past), list(record.rows), list(record.checkpoints))
 
 
@@ -95,12 +98,19 @@ def loggers_for(wandb: config.Wandb, folder: Path) -> list[Logger]:
                 name=wandb.name,
                 id=wandb.run_id or None,
                 tags=list(wandb.tags),
-                reinit=wandb.reinit,
+                reinit="finish_previous" if wandb.reinit else "return_previous",
                 sync_tensorboard=wandb.sync_tensorboard,
                 save_code=wandb.save_code,
             )
         )
     return loggers
+
+
+def finish_wandb() -> None:
+    """Close the run of Weights & Biases, if there is one; left open, it would print when the process ends."""
+    wandb: Any = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish()
 
 
 @contextmanager

@@ -372,3 +372,30 @@ def test_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     result = train.run(train_spec(tmp_path / "data", tmp_path, num_epochs=2))
     assert [c["epoch"] for c in result["checkpoints"]][-1] == 1
     assert len(rows(tmp_path / "train")) == 2
+
+
+def test_wandb_that_is_not_installed_is_said_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "_installed", lambda package: package != "wandb")
+    spec = train_spec(tmp_path / "data", tmp_path, num_epochs=1) | {"wandb": {"enable": True}}
+    with pytest.raises(errors.SpecError, match=r"wandb is not installed: pip install 'tao-skill-bank\[wandb\]'"):
+        train.run(spec)
+
+
+def test_interrupted_in_the_first_epoch_leaves_a_start_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ends the training, even an error of the machine, its first state is there and leads to the same end."""
+    spec = train_spec(tmp_path / "data", tmp_path / "whole", num_epochs=1)
+    whole = train.run(spec)
+
+    def fails(*_: object) -> torch.Tensor:
+        raise RuntimeError("out of memory")
+
+    broken = {**spec, "results_dir": str(tmp_path / "broken")}
+    with monkeypatch.context() as patch:
+        patch.setattr(train.PoseClassifier, "training_step", fails)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            train.run(broken)
+    start = tmp_path / "broken" / "train" / "model_epoch_000_step_00000.pth"
+    assert (tmp_path / "broken" / "train" / "pc_model_latest.pth").resolve() == start
+    resumed = train.run({**broken, "train": {**spec["train"], "resume_training_checkpoint_path": str(start)}})
+    first, second = weights(whole["artifacts"]["latest"]), weights(resumed["artifacts"]["latest"])
+    assert all(torch.equal(first[name], second[name]) for name in first)
