@@ -19,7 +19,7 @@ demo: setup
 	$(BIN)/skillbank demo --out demo
 
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: setup
 	$(BIN)/ruff check .

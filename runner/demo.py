@@ -14,11 +14,13 @@ from typing import IO, Any
 SKILL = "tao-train-pose-classification"
 SETTINGS = {
     "model.graph_layout": "nvidia",
-    "num_epochs": 4,
-    "batch_size": 16,
-    "learning_rate": 0.05,
-    "train.checkpoint_interval": 4,
-    "train.optim.lr_steps": "[3]",
+    "num_epochs": 8,
+    "batch_size": 8,
+    "learning_rate": 0.001,
+    "train.optim.optimizer_type": "torch.optim.AdamW",
+    "train.optim.lr_scheduler": "Cosine",
+    "model.dropout": 0.1,
+    "train.checkpoint_interval": 8,
 }
 BUDGET = "trials=3"
 

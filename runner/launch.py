@@ -203,16 +203,16 @@ def execute(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop:
 
 def _run_direct(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop: Stop, ticker: Ticker) -> dict[str, Any]:
     """One action in a child process; its outcome as the record keeps it."""
-    skill = bank.get(record["skill"])
-    entrypoint = skill.action(record["action"]).entrypoint
+    action = bank.get(record["skill"]).action(record["action"])
     own = specs.get(spec, f"{record['action']}.results_dir")
     if not compose.is_set(own):
         specs.set_(spec, f"{record['action']}.results_dir", record["results_dir"])
     log = Path(record["log"])
     outcome = backend.run_child(
-        entrypoint,
+        action.entrypoint,
         spec,
         log=log,
+        env={name: value for name, value in action.environment.items() if name not in os.environ},
         outcome=log.parent / "outcome.json",
         on_line=ticker.say,
         on_tick=lambda: ticker.tick(record),

@@ -36,6 +36,7 @@ class Action(NamedTuple):
     template_path: Path
     not_run_reason: str  # what a report says of an optional action that was not run
     execution: dict[str, Any]
+    environment: dict[str, str]  # of the process that runs it; the user's own values win
 
 
 class Skill(NamedTuple):
@@ -231,6 +232,7 @@ def _action(folder: Path, facts: Mapping[str, Any], name: str) -> Action:
         template_path=folder / template,
         not_run_reason=own.get("not_run_reason", ""),
         execution=dict(own.get("execution") or {}),
+        environment={name: str(value) for name, value in (own.get("environment") or {}).items()},
     )
 
 

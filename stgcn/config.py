@@ -181,7 +181,7 @@ class Optim:
         maximum=10.0,
         popular=True,
         searchable=True,
-        automl_range=(1e-3, 0.3),
+        automl_range=(1e-4, 0.3),
         automl_scale="log",
         parent_param=True,
     )
