@@ -20,6 +20,7 @@ from runner import backend, bank, compose, redact, storage
 from runner import plan as plans
 from runner import spec as specs
 from runner.errors import Canceled, JobFailed, Refused, SearchFailed, SkillBankError
+from runner.facts import new_record
 from runner.jobs import TERMINAL, JobStore
 from runner.jobs.record import RULED
 from runner.plan import Plan, Request
@@ -104,80 +105,6 @@ def supervise(argv: list[str]) -> int:
         store.hide(keys, redact.values_of(spec, keys))
         record = execute(store, record, spec, stop, QUIET)
     return 0 if record["state"] == "COMPLETE" else 1
-
-
-def new_record(plan: Plan, *, study: str | None = None, reason: str | None = None) -> dict[str, Any]:
-    """The record of a job about to start: what was asked, resolved and decided, without secrets."""
-    job_folder = Path(plan.ticket.results_dir).parent
-    described = plans.describe(plan)
-    return {
-        "schema_version": 1,
-        "id": plan.ticket.id,
-        "skill": plan.skill.name,
-        "skill_version": plan.skill.version,
-        "network_arch": plan.skill.network_arch,
-        "action": plan.action.name,
-        "results_dir": str(plan.results_dir),
-        "log": str(job_folder / "logs" / "job.log"),
-        "spec": described["spec"],
-        "sources": described["sources"],
-        "route": {**described["route"], **({"reason": reason} if reason else {})},
-        "parent_job": described["parent_job"],
-        "study_job": study,
-        "retry_of": described["resume_of"],
-        "inputs": plan.inputs,
-        "outputs": plan.outputs,
-        "upload_excludes": list(plan.action.upload_excludes),
-        "upload_uri": plan.upload_uri,
-        "automl": _search_facts(plan) if plan.route.kind == "automl" else None,
-        "command": list(plan.request.command),
-        "environment": environment(),
-        "hashes": hashes(plan),
-    }
-
-
-def _search_facts(plan: Plan) -> dict[str, Any]:
-    return {
-        "metric": plan.skill.automl_metric,
-        "direction": plan.skill.automl_direction,
-        "algorithm": "bayesian",
-        "budget": plan.budget,
-        "space": [parameter._asdict() for parameter in plan.space],
-        "left_out": [{"key": key, "reason": reason} for key, reason in plan.left_out],
-        "trials": [],
-        "best": None,
-    }
-
-
-def hashes(plan: Plan) -> dict[str, str]:
-    """What identifies the plan: the spec as resolved (without secrets) and the schema it was checked against."""
-    import hashlib
-
-    def digest(value: object) -> str:
-        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-    return {"spec": digest(plans.redacted(plan.spec, plan.schema)), "schema": digest(plan.schema.document)}
-
-
-def environment() -> dict[str, Any]:
-    """Where the job runs: versions of what matters, cores, threads. Versions are read from metadata, nothing is imported."""
-    import platform
-    from importlib import metadata
-
-    packages = {}
-    for name in ("tao-skill-bank", "torch", "pytorch-lightning", "numpy", "onnx", "onnxruntime", "optuna"):
-        try:
-            packages[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            packages[name] = "not installed"
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1),
-        "packages": packages,
-        "bank": bank.version(),
-    }
 
 
 def execute(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop: Stop, ticker: Ticker) -> dict[str, Any]:

@@ -16,6 +16,7 @@ RUNNER = [
     {"cli", "tao_cli"},
     {"render", "demo"},
     {"launch", "maintain"},
+    {"facts"},
     {"plan"},
     {"study", "compose"},
     {"bank", "match", "policy"},

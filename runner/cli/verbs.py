@@ -1,21 +1,15 @@
-"""The command line `skillbank`: verbs, exit codes, the JSON envelope. Prints; the work is done elsewhere.
-
-Each verb imports what it needs when it runs, so that `list` and `status` start fast.
-"""
+"""What each verb does: arguments -> Reply. Each imports what it needs when it runs, so that `list` and `status` start fast."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from runner import render
-from runner.errors import JobFailed, SkillBankError, StillRunning, UsageError
+from runner.errors import JobFailed, StillRunning, UsageError
 
 TERMINAL = ("COMPLETE", "ERROR", "CANCELED")
 
@@ -29,188 +23,6 @@ class Reply(NamedTuple):
     exit_code: int = 0
     warnings: tuple[str, ...] = ()
     error: dict[str, Any] | None = None
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, with its complaints as UsageError, so that --json callers get an envelope for them too."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of printing."""
-        raise UsageError(f"{self.prog}: {message}", hint=f"See: {self.prog} --help")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    as_json = "--json" in words
-    verb = next((w for w in words if not w.startswith("-")), "")
-    try:
-        arguments = build_parser().parse_args(words)
-        if not hasattr(arguments, "verb"):
-            build_parser().print_help()
-            return 2
-        reply = arguments.verb(arguments)
-    except SkillBankError as error:
-        reply = _failed(error)
-    except KeyboardInterrupt:
-        reply = Reply(None, "", exit_code=130, error={"class": "Canceled", "message": "interrupted", "exit_code": 130})
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return _answer(verb, reply, as_json)
-
-
-def _answer(verb: str, reply: Reply, as_json: bool) -> int:
-    ok = reply.exit_code == 0
-    try:
-        if as_json:
-            envelope = {
-                "ok": ok,
-                "schema_version": 1,
-                "command": verb,
-                "data": reply.data,
-                "warnings": list(reply.warnings),
-                "error": reply.error,
-                "next": list(reply.next),
-            }
-            sys.stdout.write(json.dumps(envelope, ensure_ascii=False, default=str) + "\n")
-        else:
-            for warning in reply.warnings:
-                sys.stderr.write(f"warning: {warning}\n")
-            if reply.text:
-                (sys.stdout if ok or reply.data else sys.stderr).write(reply.text.rstrip("\n") + "\n")
-            if reply.error and reply.data:
-                sys.stderr.write(f"error: {reply.error['message']}\n")
-            if reply.next and ok and sys.stderr.isatty():
-                sys.stderr.write("next:\n" + "".join(f"  {line}\n" for line in reply.next))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return reply.exit_code
-
-
-def _failed(error: SkillBankError) -> Reply:
-    details = {
-        "class": type(error).__name__,
-        "message": error.message,
-        "problems": [p.as_dict() for p in error.problems],
-        "hint": error.hint,
-        "exit_code": error.exit_code,
-    }
-    data = {"candidates": getattr(error, "candidates")} if hasattr(error, "candidates") else None  # noqa: B009
-    return Reply(data if data else None, f"error: {error}", exit_code=error.exit_code, error=details)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    parser = Parser(
-        prog="skillbank",
-        description="Skills for agents, jobs for people: skeleton action recognition from a phrase to a validation report.",
-        epilog="Example: skillbank run tao-train-pose-classification train --dataset DATA --set model.graph_layout=coco",
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser)
-
-    def verb(name: str, function: Callable[[Any], Reply], help_: str, example: str, **flags: Any) -> argparse.ArgumentParser:
-        sub = verbs.add_parser(name, help=help_, description=help_, epilog=f"Example: {example}", **flags)
-        sub.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
-        sub.set_defaults(verb=function)
-        return sub
-
-    verb("list", _list, "The skills of the bank.", "skillbank list")
-    sub = verb(
-        "show",
-        _show,
-        "One skill, one action or one setting.",
-        "skillbank show tao-train-pose-classification train --path train.optim.lr",
-    )
-    sub.add_argument("skill", metavar="SKILL")
-    sub.add_argument("action", metavar="ACTION", nargs="?")
-    sub.add_argument("--path", metavar="KEY", help="one setting, by its dotted key")
-    sub = verb("match", _match, "Which skill and action a phrase means.", 'skillbank match "train pose classification, no HPO"')
-    sub.add_argument("phrase", metavar="PHRASE", nargs="+")
-    for name, function, help_ in (
-        ("plan", _plan, "What `run` would do; changes nothing on disk."),
-        ("validate", _validate, "Check a spec; required inputs may still be missing."),
-        ("run", _run, "Run a job to its end, or with --detach in the background."),
-    ):
-        sub = verb(
-            name, function, help_, f"skillbank {name} tao-train-pose-classification train --dataset DATA --set num_epochs=30"
-        )
-        _add_request(sub)
-        _add_workspace(sub)
-        if name == "run":
-            sub.add_argument("--detach", action="store_true", help="return at once; the job goes on in the background")
-    sub = verb("jobs", _jobs, "The jobs of a workspace.", "skillbank jobs --state RUNNING")
-    sub.add_argument("--state", metavar="STATE", help="only jobs in this state")
-    _add_workspace(sub)
-    _add_job(verb("status", _status, "How a job stands.", "skillbank status JOB --json"))
-    sub = _add_job(verb("logs", _logs, "What a job printed.", "skillbank logs JOB -f"))
-    sub.add_argument("-f", "--follow", action="store_true", help="go on until the job ends")
-    sub.add_argument("-n", "--lines", type=int, default=0, metavar="N", help="only the last N lines")
-    sub = _add_job(verb("wait", _wait, "Wait for a job to end.", "skillbank wait JOB --timeout 600"))
-    sub.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after so long (exit code 8)")
-    sub = _add_job(verb("cancel", _cancel, "End a running job.", "skillbank cancel JOB"))
-    sub.add_argument("--reason", default="canceled by the user", help="kept in the record")
-    sub = verb("report", _report, "The validation report of jobs, with their parents and children.", "skillbank report JOB")
-    sub.add_argument("jobs", metavar="JOB", nargs="+")
-    sub.add_argument("--out", metavar="DIR", type=Path, help="default: <workspace>/reports/<first job>")
-    _add_workspace(sub)
-    sub = verb("schemas", _schemas, "Generate schemas and templates, or check them.", "skillbank schemas check")
-    sub.add_argument("what", choices=("build", "check"))
-    sub.add_argument("skill", metavar="SKILL", nargs="*", help="default: every skill with generated files")
-    sub = verb("demo", _demo, "The whole way on synthetic data: sample data to validation report.", "skillbank demo --out demo")
-    sub.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"))
-    return parser
-
-
-class _Version(argparse.Action):
-    """Print the version, looked up only when it is asked for."""
-
-    def __call__(self, *_: Any, **__: Any) -> None:
-        from runner import bank
-
-        sys.stdout.write(f"skillbank {bank.version()}\n")
-        raise SystemExit(0)
-
-
-def _add_workspace(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument(
-        "--workspace",
-        metavar="DIR",
-        type=Path,
-        default=Path(os.environ.get("SKILLBANK_WORKSPACE") or "workspace"),
-        help="where jobs and results live; default: $SKILLBANK_WORKSPACE or ./workspace",
-    )
-
-
-def _add_job(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    sub.add_argument("job", metavar="JOB")
-    _add_workspace(sub)
-    return sub
-
-
-def _add_request(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("skill", metavar="SKILL", nargs="?", help="may be left out with --phrase")
-    sub.add_argument("action", metavar="ACTION", nargs="?", help="may be left out with --phrase")
-    sub.add_argument("--phrase", metavar="TEXT", help="what the user said; names the skill, the action, the AutoML word")
-    sub.add_argument("--dataset", metavar="DIR", help="folder (or s3:// prefix) whose files fill the spec's data paths")
-    sub.add_argument("--spec", metavar="FILE", type=Path, help="spec file, YAML or JSON")
-    sub.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides", help="a spec value; repeatable"
-    )
-    sub.add_argument("--parent", metavar="JOB", help="the job whose artifacts are used")
-    sub.add_argument(
-        "--checkpoint", metavar="WHICH", default="best", help="of the parent: best (default), latest, epoch:N or step:N"
-    )
-    sub.add_argument("--resume", metavar="JOB", help="the train job to go on with, from its latest checkpoint")
-    sub.add_argument("--pretrained", metavar="FILE", help="checkpoint whose weights start the training")
-    sub.add_argument("--automl", choices=("on", "off"), help="search, or train once; default: the phrase's word, else on")
-    sub.add_argument(
-        "--budget", metavar="KEY=N", action="append", default=[], help="of the search: trials=N, time=10m; default trials=10"
-    )
-    sub.add_argument("--results", metavar="ROOT", help="folder or s3:// prefix under which the job's results go")
-    sub.add_argument("--overwrite", action="store_true", help="let export replace an existing file")
 
 
 def _request(arguments: argparse.Namespace) -> Any:
@@ -236,14 +48,16 @@ def _request(arguments: argparse.Namespace) -> Any:
     )
 
 
-def _list(_: argparse.Namespace) -> Reply:
+def list_(_: argparse.Namespace) -> Reply:
+    """The skills and their descriptions."""
     from runner import bank
 
     skills = [{"name": s.name, "description": s.description} for s in bank.skills()]
     return Reply({"skills": skills}, render.skills(skills), tuple(f"skillbank show {s['name']}" for s in skills))
 
 
-def _show(arguments: argparse.Namespace) -> Reply:
+def show_(arguments: argparse.Namespace) -> Reply:
+    """A skill, one of its actions, or one setting."""
     from runner import bank
     from runner import spec as specs
     from runner.errors import UnknownAction
@@ -279,7 +93,8 @@ def _show(arguments: argparse.Namespace) -> Reply:
     return Reply(data, render.action(data), (f"skillbank plan {skill.name} {action.name} --dataset DIR",))
 
 
-def _match(arguments: argparse.Namespace) -> Reply:
+def match_(arguments: argparse.Namespace) -> Reply:
+    """What a phrase means; NoMatch when nothing fits."""
     from runner import bank, match
 
     found = match.require(" ".join(arguments.phrase), bank.load_all())
@@ -299,7 +114,8 @@ def _match(arguments: argparse.Namespace) -> Reply:
     return Reply(data, render.match(data), (following,))
 
 
-def _plan(arguments: argparse.Namespace) -> Reply:
+def plan_(arguments: argparse.Namespace) -> Reply:
+    """What `run` would do."""
     from runner import plan
 
     made = plan.make(_request(arguments))
@@ -307,7 +123,8 @@ def _plan(arguments: argparse.Namespace) -> Reply:
     return Reply(data, render.plan(data), (_again("run"),), warnings=tuple(made.notes))
 
 
-def _validate(arguments: argparse.Namespace) -> Reply:
+def validate_(arguments: argparse.Namespace) -> Reply:
+    """Whether the spec is valid, and what is still missing."""
     from runner import plan
 
     made = plan.make(_request(arguments), strict=False)
@@ -320,7 +137,8 @@ def _validate(arguments: argparse.Namespace) -> Reply:
     )
 
 
-def _run(arguments: argparse.Namespace) -> Reply:
+def run_(arguments: argparse.Namespace) -> Reply:
+    """Run a job to its end, or hand it to the background."""
     from runner import launch
 
     request = _request(arguments)
@@ -379,7 +197,8 @@ def _store(arguments: argparse.Namespace) -> Any:
     return JobStore(arguments.workspace.absolute())
 
 
-def _jobs(arguments: argparse.Namespace) -> Reply:
+def jobs_(arguments: argparse.Namespace) -> Reply:
+    """The jobs of the workspace, the dead ones found out."""
     store = _store(arguments)
     records = store.list(reconcile=True)
     if arguments.state:
@@ -389,7 +208,8 @@ def _jobs(arguments: argparse.Namespace) -> Reply:
     return Reply({"jobs": rows}, render.jobs(rows))
 
 
-def _status(arguments: argparse.Namespace) -> Reply:
+def status_(arguments: argparse.Namespace) -> Reply:
+    """A job's record and how far it is."""
     from runner.jobs import last_status
 
     store = _store(arguments)
@@ -398,7 +218,8 @@ def _status(arguments: argparse.Namespace) -> Reply:
     return Reply({**_facts(record), "progress": progress}, render.job(record, progress))
 
 
-def _logs(arguments: argparse.Namespace) -> Reply:
+def logs_(arguments: argparse.Namespace) -> Reply:
+    """A job's log, followed on request."""
     store = _store(arguments)
     record = store.reconcile(arguments.job)
     path = Path(record["log"])
@@ -429,7 +250,8 @@ def _follow(store: Any, record: dict[str, Any], path: Path, text: str) -> None:
         record = store.reconcile(record["id"])
 
 
-def _wait(arguments: argparse.Namespace) -> Reply:
+def wait_(arguments: argparse.Namespace) -> Reply:
+    """Wait; StillRunning when the time is up."""
     store = _store(arguments)
     deadline = time.monotonic() + arguments.timeout if arguments.timeout is not None else None
     while True:
@@ -441,7 +263,8 @@ def _wait(arguments: argparse.Namespace) -> Reply:
         time.sleep(0.2)
 
 
-def _cancel(arguments: argparse.Namespace) -> Reply:
+def cancel_(arguments: argparse.Namespace) -> Reply:
+    """End a running job."""
     from runner import launch
 
     record = launch.cancel(_store(arguments), arguments.job, arguments.reason)
@@ -449,7 +272,8 @@ def _cancel(arguments: argparse.Namespace) -> Reply:
     return Reply(_facts(record), render.job(record), (), code)
 
 
-def _report(arguments: argparse.Namespace) -> Reply:
+def report_(arguments: argparse.Namespace) -> Reply:
+    """Write the report of jobs with their parents and children."""
     from runner import bank, report
 
     store = _store(arguments)
@@ -468,7 +292,8 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def _schemas(arguments: argparse.Namespace) -> Reply:
+def schemas_(arguments: argparse.Namespace) -> Reply:
+    """Generate or compare the generated files."""
     from runner import bank, maintain
     from runner.errors import SchemaInvalid
 
@@ -487,14 +312,11 @@ def _schemas(arguments: argparse.Namespace) -> Reply:
     return Reply({"checked": [s.name for s in skills]}, f"Up to date: {', '.join(s.name for s in skills)}")
 
 
-def _demo(arguments: argparse.Namespace) -> Reply:
+def demo_(arguments: argparse.Namespace) -> Reply:
+    """The whole way on synthetic data."""
     from runner import demo
 
     data = demo.run(arguments.out.absolute(), sys.stderr)
     if data["exit_code"]:
         raise JobFailed(f"The demo stopped at: {data['failed']}", exit_code=data["exit_code"])
     return Reply(data, render.paths(data["results"]), ())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,141 @@
+"""The grammar of `skillbank`: verbs, arguments, help. Knows no answers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from runner.cli import verbs
+from runner.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with its complaints as UsageError, so that --json callers get an envelope for them too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing."""
+        raise UsageError(f"{self.prog}: {message}", hint=f"See: {self.prog} --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = Parser(
+        prog="skillbank",
+        description="Skills for agents, jobs for people: skeleton action recognition from a phrase to a validation report.",
+        epilog="Example: skillbank run tao-train-pose-classification train --dataset DATA --set model.graph_layout=coco",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    grammar = parser.add_subparsers(metavar="VERB", parser_class=Parser)
+
+    def verb(
+        name: str, function: Callable[[Any], verbs.Reply], help_: str, example: str, **flags: Any
+    ) -> argparse.ArgumentParser:
+        sub = grammar.add_parser(name, help=help_, description=help_, epilog=f"Example: {example}", **flags)
+        sub.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+        sub.set_defaults(verb=function)
+        return sub
+
+    verb("list", verbs.list_, "The skills of the bank.", "skillbank list")
+    sub = verb(
+        "show",
+        verbs.show_,
+        "One skill, one action or one setting.",
+        "skillbank show tao-train-pose-classification train --path train.optim.lr",
+    )
+    sub.add_argument("skill", metavar="SKILL")
+    sub.add_argument("action", metavar="ACTION", nargs="?")
+    sub.add_argument("--path", metavar="KEY", help="one setting, by its dotted key")
+    sub = verb(
+        "match", verbs.match_, "Which skill and action a phrase means.", 'skillbank match "train pose classification, no HPO"'
+    )
+    sub.add_argument("phrase", metavar="PHRASE", nargs="+")
+    for name, function, help_ in (
+        ("plan", verbs.plan_, "What `run` would do; changes nothing on disk."),
+        ("validate", verbs.validate_, "Check a spec; required inputs may still be missing."),
+        ("run", verbs.run_, "Run a job to its end, or with --detach in the background."),
+    ):
+        sub = verb(
+            name, function, help_, f"skillbank {name} tao-train-pose-classification train --dataset DATA --set num_epochs=30"
+        )
+        _add_request(sub)
+        _add_workspace(sub)
+        if name == "run":
+            sub.add_argument("--detach", action="store_true", help="return at once; the job goes on in the background")
+    sub = verb("jobs", verbs.jobs_, "The jobs of a workspace.", "skillbank jobs --state RUNNING")
+    sub.add_argument("--state", metavar="STATE", help="only jobs in this state")
+    _add_workspace(sub)
+    _add_job(verb("status", verbs.status_, "How a job stands.", "skillbank status JOB --json"))
+    sub = _add_job(verb("logs", verbs.logs_, "What a job printed.", "skillbank logs JOB -f"))
+    sub.add_argument("-f", "--follow", action="store_true", help="go on until the job ends")
+    sub.add_argument("-n", "--lines", type=int, default=0, metavar="N", help="only the last N lines")
+    sub = _add_job(verb("wait", verbs.wait_, "Wait for a job to end.", "skillbank wait JOB --timeout 600"))
+    sub.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after so long (exit code 8)")
+    sub = _add_job(verb("cancel", verbs.cancel_, "End a running job.", "skillbank cancel JOB"))
+    sub.add_argument("--reason", default="canceled by the user", help="kept in the record")
+    sub = verb(
+        "report", verbs.report_, "The validation report of jobs, with their parents and children.", "skillbank report JOB"
+    )
+    sub.add_argument("jobs", metavar="JOB", nargs="+")
+    sub.add_argument("--out", metavar="DIR", type=Path, help="default: <workspace>/reports/<first job>")
+    _add_workspace(sub)
+    sub = verb("schemas", verbs.schemas_, "Generate schemas and templates, or check them.", "skillbank schemas check")
+    sub.add_argument("what", choices=("build", "check"))
+    sub.add_argument("skill", metavar="SKILL", nargs="*", help="default: every skill with generated files")
+    sub = verb(
+        "demo", verbs.demo_, "The whole way on synthetic data: sample data to validation report.", "skillbank demo --out demo"
+    )
+    sub.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"))
+    return parser
+
+
+class _Version(argparse.Action):
+    """Print the version, looked up only when it is asked for."""
+
+    def __call__(self, *_: Any, **__: Any) -> None:
+        from runner import bank
+
+        sys.stdout.write(f"skillbank {bank.version()}\n")
+        raise SystemExit(0)
+
+
+def _add_workspace(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--workspace",
+        metavar="DIR",
+        type=Path,
+        default=Path(os.environ.get("SKILLBANK_WORKSPACE") or "workspace"),
+        help="where jobs and results live; default: $SKILLBANK_WORKSPACE or ./workspace",
+    )
+
+
+def _add_job(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    sub.add_argument("job", metavar="JOB")
+    _add_workspace(sub)
+    return sub
+
+
+def _add_request(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("skill", metavar="SKILL", nargs="?", help="may be left out with --phrase")
+    sub.add_argument("action", metavar="ACTION", nargs="?", help="may be left out with --phrase")
+    sub.add_argument("--phrase", metavar="TEXT", help="what the user said; names the skill, the action, the AutoML word")
+    sub.add_argument("--dataset", metavar="DIR", help="folder (or s3:// prefix) whose files fill the spec's data paths")
+    sub.add_argument("--spec", metavar="FILE", type=Path, help="spec file, YAML or JSON")
+    sub.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides", help="a spec value; repeatable"
+    )
+    sub.add_argument("--parent", metavar="JOB", help="the job whose artifacts are used")
+    sub.add_argument(
+        "--checkpoint", metavar="WHICH", default="best", help="of the parent: best (default), latest, epoch:N or step:N"
+    )
+    sub.add_argument("--resume", metavar="JOB", help="the train job to go on with, from its latest checkpoint")
+    sub.add_argument("--pretrained", metavar="FILE", help="checkpoint whose weights start the training")
+    sub.add_argument("--automl", choices=("on", "off"), help="search, or train once; default: the phrase's word, else on")
+    sub.add_argument(
+        "--budget", metavar="KEY=N", action="append", default=[], help="of the search: trials=N, time=10m; default trials=10"
+    )
+    sub.add_argument("--results", metavar="ROOT", help="folder or s3:// prefix under which the job's results go")
+    sub.add_argument("--overwrite", action="store_true", help="let export replace an existing file")
