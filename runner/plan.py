@@ -77,6 +77,8 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         UsageError, SpecInvalid, InputMissing, ParentError: each with every problem of its kind.
     """
     skill, action, word, word_source = who(request)
+    budget = parse_budget(request.budget)
+    checkpoints.check_choice(request.checkpoint)
     packaged = skill.packaged(action.name)
     schema = skill.schema(action.name) if packaged else BARE
     store = JobStore(request.workspace)
@@ -131,7 +133,7 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         inferred=inferred,
         aside=composed.aside,
         route=route,
-        budget=parse_budget(request.budget) if route.kind == "automl" else {},
+        budget=budget if route.kind == "automl" else {},
         space=space,
         left_out=left_out,
         inputs=inputs,

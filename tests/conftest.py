@@ -49,6 +49,7 @@ actions:
     entrypoint: "toynet:evaluate"
     inputs: {evaluate.checkpoint: {type: file, optional: false}}
     outputs: {results_dir: {type: folder}}
+    upload_excludes: []
 data_sources: {train: {train.data: {source: train_datasets, path: data.txt}}}
 spec_params:
   train: {encryption_key: key, results_dir: output_dir, train.results_dir: output_dir, train.resume: resume_model}

@@ -50,18 +50,19 @@ def _answer(verb: str, reply: Reply, as_json: bool) -> int:
             }
             sys.stdout.write(json.dumps(envelope, ensure_ascii=False, default=str) + "\n")
         else:
-            for warning in reply.warnings:
-                sys.stderr.write(f"warning: {warning}\n")
-            if reply.text:
-                (sys.stdout if ok or reply.data else sys.stderr).write(reply.text.rstrip("\n") + "\n")
-            if reply.error and reply.data:
-                sys.stderr.write(f"error: {reply.error['message']}\n")
+            sys.stderr.writelines(f"warning: {warning}\n" for warning in reply.warnings)
+            if reply.text:  # what a job came to is data, even when it failed; a refusal is not
+                (sys.stderr if _refused(reply) else sys.stdout).write(reply.text.rstrip("\n") + "\n")
             if reply.next and ok and sys.stderr.isatty():
                 sys.stderr.write("next:\n" + "".join(f"  {line}\n" for line in reply.next))
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return reply.exit_code
+
+
+def _refused(reply: Reply) -> bool:
+    return reply.exit_code != 0 and "job_id" not in (reply.data or {})
 
 
 def _failed(error: SkillBankError) -> Reply:
@@ -72,5 +73,6 @@ def _failed(error: SkillBankError) -> Reply:
         "hint": error.hint,
         "exit_code": error.exit_code,
     }
-    data = {"candidates": getattr(error, "candidates")} if hasattr(error, "candidates") else None  # noqa: B009
-    return Reply(data if data else None, f"error: {error}", exit_code=error.exit_code, error=details)
+    candidates = getattr(error, "candidates", None)
+    data = {"candidates": candidates} if candidates is not None else None
+    return Reply(data, f"error: {error}", exit_code=error.exit_code, error=details)

@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 from runner import render
 from runner.errors import JobFailed, StillRunning, UsageError
 
-TERMINAL = ("COMPLETE", "ERROR", "CANCELED")
-
 
 class Reply(NamedTuple):
     """What a verb answers: data for --json, text for people, what to call next, and the exit code."""
@@ -233,6 +231,8 @@ def logs_(arguments: argparse.Namespace) -> Reply:
 
 
 def _follow(store: Any, record: dict[str, Any], path: Path, text: str) -> None:
+    from runner.jobs import TERMINAL
+
     sys.stdout.write(text)
     seen = path.stat().st_size if path.exists() else 0
     while True:
@@ -252,6 +252,8 @@ def _follow(store: Any, record: dict[str, Any], path: Path, text: str) -> None:
 
 def wait_(arguments: argparse.Namespace) -> Reply:
     """Wait; StillRunning when the time is up."""
+    from runner.jobs import TERMINAL
+
     store = _store(arguments)
     deadline = time.monotonic() + arguments.timeout if arguments.timeout is not None else None
     while True:
