@@ -101,7 +101,7 @@ def supervise(argv: list[str]) -> int:
     store = JobStore(workspace)
     with store.adopt(job_id, fileno), stop_on_signals() as stop:
         record = store.read(job_id)
-        keys = bank.get(record["skill"]).schema(record["action"]).secrets()
+        keys = plans.schema_of(bank.get(record["skill"]), record["action"]).secrets()
         store.hide(keys, redact.values_of(spec, keys))
         record = execute(store, record, spec, stop, QUIET)
     return 0 if record["state"] == "COMPLETE" else 1
@@ -166,7 +166,7 @@ def launch_trial(
         specs.set_(trial_spec, key, value)
     specs.set_(trial_spec, "results_dir", ticket.results_dir)
     specs.set_(trial_spec, f"{study['action']}.results_dir", ticket.results_dir)
-    schema = skill.schema(study["action"])
+    schema = plans.schema_of(skill, study["action"])
     record = {
         **study,
         "id": ticket.id,

@@ -80,7 +80,7 @@ def make(request: Request, *, strict: bool = True) -> Plan:
     budget = parse_budget(request.budget)
     checkpoints.check_choice(request.checkpoint)
     packaged = skill.packaged(action.name)
-    schema = skill.schema(action.name) if packaged else BARE
+    schema = schema_of(skill, action.name)
     store = JobStore(request.workspace)
     parent = _record_of(store, request.parent, "--parent", skill)
     resume = _record_of(store, request.resume, "--resume", skill)
@@ -148,13 +148,18 @@ def make(request: Request, *, strict: bool = True) -> Plan:
     )
 
 
+def schema_of(skill: Skill, action: str) -> ActionSchema:
+    """The action's schema, or one that allows everything where it is not packaged."""
+    return skill.schema(action) if skill.packaged(action) else BARE
+
+
 def plain_spec(request: Request, skill: Skill, action: Action) -> dict[str, Any]:
     """The checked spec of a call without a job: no parent, nothing inferred, results_dir as the user says.
 
     Raises:
         SpecInvalid, InputMissing: each with every problem of its kind.
     """
-    schema = skill.schema(action.name) if skill.packaged(action.name) else BARE
+    schema = schema_of(skill, action.name)
     spec, sources, _, problems, _ = compose.compose(given(request), skill, action, schema)
     _, contradictions = compose.derive(spec, sources, action)
     spec = schema.coerce(spec)

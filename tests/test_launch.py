@@ -108,6 +108,8 @@ def test_a_missing_schema_trains_directly_and_says_so(toy: Any, tmp_path_factory
     assert "enabled but not runnable" in done.data["route"]["reason"]
     assert "schemas build" in done.data["route"]["reason"]
     assert "swordfish" not in json.dumps(toy.jobs())
+    detached = toy(*words, "--detach", SKILL_BANK=str(bank))
+    assert toy("wait", detached.data["job_id"], SKILL_BANK=str(bank)).code == 0
 
 
 def test_a_failing_job_is_an_error_with_its_log(toy: Any) -> None:
