@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,24 +52,33 @@ def compose(given: Given, skill: Skill, action: Action, schema: ActionSchema) ->
     siblings = {**skill.schemas(), action.name: schema}
     maps = {key for sibling in siblings.values() for key in sibling.map_leaves()}
     read = specs.read(given.spec_file, maps=maps) if given.spec_file else {}
-    in_file, aside, problems = split_sections(read, action.name, siblings)
-    words, found = _words(given, skill, schema)
-    in_words, more, wrong = split_sections(words, action.name, siblings)
+    in_file, aside, problems = _own(read, action.name, siblings)
+    words, found = _words(given, skill, maps)
+    in_words, more, wrong = _own(words, action.name, siblings)
     aside = specs.merge(aside, more)
     data = _from_dataset(given.dataset, action, _set_keys(in_file) | _set_keys(in_words))
     layers = [(dict(given.resumed or {}), "resumed"), (in_file, "file"), (data, "dataset"), (in_words, "user")]
-    spec, sources = _lay(layers, schema)
+    spec, sources = _lay(layers, schema, maps)
     notes = [f"Sections of other actions were checked and set aside: {', '.join(sorted(aside))}."] if aside else []
     return Composed(spec, sources, aside, [*problems, *found, *wrong], notes)
 
 
-def _words(given: Given, skill: Skill, schema: ActionSchema) -> tuple[dict[str, Any], list[Problem]]:
+def _own(
+    spec: dict[str, Any], action: str, siblings: Mapping[str, ActionSchema]
+) -> tuple[dict[str, Any], dict[str, Any], list[Problem]]:
+    """Part the sections of other actions off; where the action's own schema is missing, nobody can tell, and all is its own."""
+    if not siblings[action].sections():
+        return spec, {}, []
+    return split_sections(spec, action, siblings)
+
+
+def _words(given: Given, skill: Skill, maps: Collection[str]) -> tuple[dict[str, Any], list[Problem]]:
     """The command line's overrides, nested."""
     pairs = [specs.parse_override(text) for text in given.overrides]
     words: dict[str, Any] = {}
     problems: list[Problem] = []
     for key, value in specs.expand_shorthand(pairs, skill.shorthand):
-        problems += _set(words, key, value, schema.map_leaves())
+        problems += _set(words, key, value, maps)
     return words, problems
 
 
@@ -97,7 +106,7 @@ def _from_dataset(folder: str | None, action: Action, user_keys: set[str]) -> di
     """
     if folder is None:
         return {}
-    if not action.data_sources:
+    if not any("path" in rule for rule in action.data_sources.values()):
         raise UsageError(f"--dataset: {action.name} takes no data set.")
     remote = folder.startswith("s3://")
     if not remote and not Path(folder).expanduser().is_dir():
@@ -116,7 +125,12 @@ def _from_dataset(folder: str | None, action: Action, user_keys: set[str]) -> di
         if rule.get("read") == "json":
             entries = key in user_keys or any(k.startswith(key + ".") for k in user_keys)
             if not entries and not remote and exists(name):
-                specs.set_(values, key, _read_json(os.path.join(base, name)))
+                content = _read_json(os.path.join(base, name))
+                value = content.get(rule["key"]) if "key" in rule and isinstance(content, dict) else content
+                if value is not None:
+                    specs.set_(values, key, value)
+        elif rule.get("yields") and key in user_keys:
+            continue
         elif exists(name) and not (remote and optional):
             specs.set_(values, key, f"{base}/{name}")
         elif not optional:
@@ -144,12 +158,12 @@ def _read_json(path: str) -> Any:
         raise InputMissing(f"{path} cannot be read as JSON: {error}") from None
 
 
-def _lay(layers: list[Layer], schema: ActionSchema) -> tuple[dict[str, Any], dict[str, str]]:
+def _lay(layers: list[Layer], schema: ActionSchema, maps: Collection[str]) -> tuple[dict[str, Any], dict[str, str]]:
     spec = schema.defaults()
     sources: dict[str, str] = {}
     for layer, source in layers:
-        spec = specs.merge(spec, layer, schema.map_leaves())
-        sources |= dict.fromkeys(specs.flatten(layer, schema.map_leaves()), source)
+        spec = specs.merge(spec, layer, maps)
+        sources |= dict.fromkeys(specs.flatten(layer, maps), source)
     return spec, sources
 
 
@@ -197,13 +211,23 @@ def absolute(spec: dict[str, Any], keys: Iterable[str]) -> None:
             specs.set_(spec, key, os.path.abspath(os.path.expanduser(value)))
 
 
+def file_keys(spec: Mapping[str, Any], action: Action, schema: ActionSchema) -> list[str]:
+    """The declared inputs, less those that hold a name and no path."""
+    return [key for key in action.inputs if not is_set(value := specs.get(spec, key)) or schema.is_file(key, value)]
+
+
 def inputs(
-    spec: dict[str, Any], action: Action, sources: Mapping[str, str]
+    spec: dict[str, Any], action: Action, schema: ActionSchema, sources: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], list[Problem], list[Problem]]:
-    """The declared inputs, those required but not given, and those given but not there."""
+    """The declared inputs, those required but not given, and those given but not there.
+
+    What the parent ran with is no input: it describes the model, and the model carries it.
+    """
     inputs, missing, absent = [], [], []
-    for key, facts in action.inputs.items():
-        value = specs.get(spec, key)
+    for key in file_keys(spec, action, schema):
+        value, facts = specs.get(spec, key), action.inputs[key]
+        if sources.get(key) == "inferred:parent_spec":
+            continue
         if not is_set(value):
             if not facts.get("optional"):
                 missing.append(Problem(key, "is required and has no value", _how(key, action)))

@@ -74,9 +74,10 @@ class UsageError(SkillBankError):
 class NoMatch(UsageError):
     """No skill fits the phrase; ``candidates`` are the nearest."""
 
-    def __init__(self, message: str, candidates: Sequence[str] = ()) -> None:
-        super().__init__(message, hint=f"Nearest: {', '.join(candidates)}" if candidates else "")
-        self.candidates = list(candidates)
+    def __init__(self, message: str, candidates: Sequence[tuple[str, float]] = ()) -> None:
+        named = ", ".join(f"{name} ({score:.2f})" for name, score in candidates)
+        super().__init__(message, hint=f"Nearest: {named}" if named else "")
+        self.candidates = [{"skill": name, "score": score} for name, score in candidates]
 
 
 class UnknownSkill(UsageError):

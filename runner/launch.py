@@ -10,10 +10,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 from runner import backend, bank, compose, redact, storage
@@ -21,40 +20,31 @@ from runner import plan as plans
 from runner import spec as specs
 from runner.errors import Canceled, JobFailed, Refused, SearchFailed, SkillBankError
 from runner.facts import new_record
-from runner.jobs import TERMINAL, JobStore
+from runner.jobs import TERMINAL, JobStore, evidence
 from runner.jobs.record import RULED
 from runner.plan import Plan, Request
+from runner.stopping import Stop, stop_on_signals
 from runner.study import run_study
 
 Say = Callable[[str], None]
 
 
 class Ticker(NamedTuple):
-    """What a caller wants to hear while a job runs: lines of text, and the job's folder now and then."""
+    """What a caller wants to hear while a job runs: lines of text, the job's folder now and then, how far a transfer is."""
 
     say: Say
     tick: Callable[[dict[str, Any]], None]
+    bar: Say = lambda _text: None
 
 
 QUIET = Ticker(lambda _line: None, lambda _record: None)
-
-
-class Stop:
-    """Remembers the first signal; the running job asks it between two breaths."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def __call__(self) -> int | None:
-        """The signal that came, or None."""
-        return self.signal
 
 
 def run(request: Request, ticker: Ticker = QUIET) -> dict[str, Any]:
     """Plan, open and run a job in the foreground; the terminal record comes back whatever the job's end."""
     plan = plans.make(request)
     store, record = JobStore(request.workspace), new_record(plan)
-    _check_writable(plan)
+    _check_places(plan)
     _hide_secrets(store, plan)
     with store.open(record), stop_on_signals() as stop:
         ticker.say(f"{record['id']}: {plan.route.reason}")
@@ -67,7 +57,7 @@ def submit(request: Request) -> dict[str, Any]:
 
     plan = plans.make(request)
     store, record = JobStore(request.workspace), new_record(plan)
-    _check_writable(plan)
+    _check_places(plan)
     _hide_secrets(store, plan)
     with store.open(record) as lease:
         logs = Path(record["log"]).parent
@@ -112,14 +102,15 @@ def execute(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop:
     job_id = record["id"]
     try:
         record = store.mark(job_id, "RUNNING", "started", backend_ref=f"pid:{os.getpid()}")
-        fetched, inputs = _fetch(store, record, spec, ticker)
+        moving = _mover(store, record, stop, ticker)
+        fetched, inputs = _fetch(store, record, spec, ticker, moving)
         if inputs != record["inputs"]:
             record = store.enrich(job_id, inputs=inputs)
         if record["automl"]:
             outcome = run_study(store, record, fetched, stop, ticker, launch_trial)
         else:
             outcome = _run_direct(store, record, fetched, stop, ticker)
-        uploaded = _upload(record, ticker)
+        uploaded = _upload(record, ticker, moving)
     except (SkillBankError, KeyboardInterrupt) as error:
         return _close_failed(store, record, error, stop)
     except Exception as error:  # a defect of ours: recorded like any other end, then shown whole to whoever can mend it
@@ -145,8 +136,8 @@ def _run_direct(store: JobStore, record: dict[str, Any], spec: dict[str, Any], s
         on_tick=lambda: ticker.tick(record),
         should_stop=lambda: stop() or (signal.SIGTERM if store.cancel_requested(record["id"]) else None),
     )
-    found = plans.checkpoints_in(Path(record["results_dir"]), outcome.checkpoints)
-    return {"metrics": outcome.metrics, "artifacts": outcome.artifacts, "checkpoints": found}
+    own = outcome.checkpoints or evidence(store.read(record["id"]))["checkpoints"]
+    return {"metrics": outcome.metrics, "artifacts": outcome.artifacts, "checkpoints": own}
 
 
 def launch_trial(
@@ -188,8 +179,19 @@ def launch_trial(
         return execute(store, store.read(ticket.id), trial_spec, stop, ticker)
 
 
+def _mover(store: JobStore, record: dict[str, Any], stop: Stop, ticker: Ticker) -> storage.Progress:
+    """Shows how far a transfer is, and ends it when the job is to end."""
+
+    def moving(moved: storage.Moved) -> None:
+        if stop() or store.cancel_requested(record["id"]):
+            raise Canceled(f"ended while {moved.what} {moved.address}")
+        ticker.bar(str(moved))
+
+    return moving
+
+
 def _fetch(
-    store: JobStore, record: dict[str, Any], spec: dict[str, Any], ticker: Ticker
+    store: JobStore, record: dict[str, Any], spec: dict[str, Any], ticker: Ticker, moving: storage.Progress
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The spec with every s3:// input replaced by a verified local copy, and the inputs with where the copies lie."""
     local: dict[str, Any] = json.loads(json.dumps(spec))
@@ -197,7 +199,7 @@ def _fetch(
     for item in record["inputs"]:
         if storage.is_remote(str(item["uri"])):
             ticker.say(f"fetching {item['uri']}")
-            path = str(storage.fetch(item["uri"], store.workspace / "cache"))
+            path = str(storage.fetch(item["uri"], store.workspace / "cache", moving))
             specs.set_(local, item["key"], path)
             inputs.append({**item, "path": path})
         else:
@@ -205,12 +207,12 @@ def _fetch(
     return local, inputs
 
 
-def _upload(record: dict[str, Any], ticker: Ticker) -> dict[str, Any] | None:
+def _upload(record: dict[str, Any], ticker: Ticker, moving: storage.Progress) -> dict[str, Any] | None:
     uri = record["upload_uri"]
     if not uri:
         return None
     ticker.say(f"uploading the results to {uri}")
-    manifest = storage.upload_tree(Path(record["results_dir"]), uri, record["upload_excludes"])
+    manifest = storage.upload_tree(Path(record["results_dir"]), uri, record["upload_excludes"], moving)
     return {"uri": uri, "files": len(manifest["files"])}
 
 
@@ -218,7 +220,7 @@ def _close_failed(store: JobStore, record: dict[str, Any], error: BaseException,
     """Close a record whose job did not finish, with all that is known."""
     job_id = record["id"]
     canceled = isinstance(error, Canceled | KeyboardInterrupt) or stop() is not None
-    reason = store.cancel_requested(job_id) or ("interrupted" if stop() == signal.SIGINT else "ended by a signal")
+    reason = store.cancel_requested(job_id) or stop.reason()
     log = Path(record["log"])
     details: dict[str, Any] = {
         "class": type(error).__name__,
@@ -235,7 +237,7 @@ def _close_failed(store: JobStore, record: dict[str, Any], error: BaseException,
         reason if canceled else details["message"].splitlines()[0],
         error=details,
         err_class=None if canceled else "ERR_INFRA" if infra else "ERR_PROGRAM",
-        checkpoints=plans.checkpoints_in(Path(record["results_dir"])),
+        checkpoints=evidence(store.read(job_id))["checkpoints"],
     )
 
 
@@ -243,26 +245,11 @@ def _exit_code(error: BaseException, stop: Stop) -> int:
     return 128 + (stop() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM))
 
 
-@contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """While a job runs, SIGINT and SIGTERM only leave a word; the job is then ended in order and recorded."""
-    stop = Stop()
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        stop.signal = stop.signal or number
-
-    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _check_writable(plan: Plan) -> None:
-    """A place for results that cannot be written is refused before a record exists."""
-    if plan.upload_uri:
-        storage.check_bucket(plan.upload_uri)
+def _check_places(plan: Plan) -> None:
+    """Inputs in storage that are not to be had, and a place for results that cannot be written, before a record exists."""
+    remote = [(str(item["key"]), str(item["uri"])) for item in plan.inputs if storage.is_remote(str(item["uri"]))]
+    if remote or plan.upload_uri:
+        storage.preflight(remote, plan.request.workspace / "cache", plan.upload_uri)
     for folder in (plan.results_dir, plan.request.workspace):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -284,7 +271,9 @@ def cancel(store: JobStore, job_id: str, reason: str, patience: float = 45.0) ->
         Refused: the job has ended already.
     """
     store.cancel_request(job_id, reason)
-    signalled = False
+    # A trial runs in its search's process, which reads the word that was left; a signal would end the whole search.
+    within_search = store.read(job_id)["study_job"] is not None
+    signalled = within_search
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         record = store.reconcile(job_id)
@@ -297,7 +286,7 @@ def cancel(store: JobStore, job_id: str, reason: str, patience: float = 45.0) ->
             signalled = True
         time.sleep(0.1)
     pid = store.supervisor(job_id)
-    if pid and store.alive(job_id):
+    if pid and not within_search and store.alive(job_id):
         _signal(pid, signal.SIGKILL)  # the trainer follows: its lifeline is cut
         time.sleep(0.5)
     return store.reconcile(job_id)

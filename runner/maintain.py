@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -144,15 +145,25 @@ def _leaf(hint: Any, field: dataclasses.Field[Any]) -> dict[str, Any]:
     said = collections.defaultdict(lambda: None, field.metadata)
     default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
     leaf: dict[str, Any] = {"title": said["title"] or _title(field.name)}
-    leaf |= {"description": said["description"], **_value(hint)}
+    leaf |= {"description": said["description"], **(_name_or_file(said) if said["choices"] else _value(hint))}
     leaf |= {name: said[name] for name in ("minimum", "maximum") if said[name] is not None}
     if said["map_value"]:
-        leaf |= {"additionalProperties": {"type": "integer", "minimum": 0}, "x-replace": True}
+        values = typing.get_args(hint)[1]
+        leaf |= {"additionalProperties": _value(values) | ({"minimum": 0} if values is int else {}), "x-replace": True}
     leaf["default"] = list(default) if isinstance(default, tuple) else default
     leaf["automl_enabled"] = bool(said["automl_enabled"])
     leaf |= {name: said[name] for name in _ANNOTATIONS if said[name] is not None}
     leaf |= {name: True for name in ("popular", "parent_param") if said[name]}
     return leaf | ({"writeOnly": True} if said["secret"] else {})
+
+
+def _name_or_file(said: Mapping[str, Any]) -> dict[str, Any]:
+    """A text that is one of the names, or a path ending in one of the suffixes."""
+    suffixes = said["file_suffixes"]
+    pattern = f"({'|'.join(re.escape(suffix) for suffix in suffixes)})$"
+    ending = f"a path ending in {', '.join(suffixes)}"
+    names = {"type": "string", "enum": list(said["choices"])}
+    return {"anyOf": [names, {"type": "string", "pattern": pattern, "description": ending}]}
 
 
 def _title(name: str) -> str:

@@ -67,7 +67,8 @@ def match(phrase: str, skills: Iterable[Listed]) -> Match:
     ranked = sorted(((_score(text, skill), skill) for skill in skills), key=lambda pair: -pair[0])
     candidates = [(skill.name, round(score, 2)) for score, skill in ranked]
     word = automl_word(phrase)
-    if not ranked or ranked[0][0] < LIKELY:
+    offers = [*ranked[0][1].info.get("match", {}).get("not_offered", [])] if ranked else []
+    if not ranked or ranked[0][0] < LIKELY or any(_asked(text, phrase, gap=0) for phrase in offers):
         return Match(None, None, word, candidates, False)
     score, best = ranked[0]
     return Match(best.name, _action(text, best), word, candidates, score >= SURE)
@@ -81,7 +82,7 @@ def require(phrase: str, skills: Iterable[Listed]) -> Match:
     """
     found = match(phrase, skills)
     if found.skill is None:
-        raise NoMatch(f"no skill fits {phrase!r}", [name for name, _ in found.candidates])
+        raise NoMatch(f"no skill fits {phrase!r}", found.candidates)
     return found
 
 
@@ -163,7 +164,13 @@ def _is_request(text: Words, at: int, needle: Words) -> bool:
 
 def _asked(text: Words, phrase: str, *, gap: int) -> bool:
     """Whether the phrase occurs without a negator right before it ("no HPO")."""
-    return any(not _NEGATORS.intersection(_clause_before(text, at, 2)) for at in _find(text, _words(phrase), gap=gap))
+    return any(not _negated(_clause_before(text, at, 2)) for at in _find(text, _words(phrase), gap=gap))
+
+
+def _negated(before: Words) -> bool:
+    """Whether a negator among the words before reaches on; "disable AutoML" is spent on AutoML."""
+    negators = [i for i, word in enumerate(before) if word in _NEGATORS]
+    return bool(negators) and not any(_same(word, name) for word in before[negators[-1] + 1 :] for name in _AUTOML)
 
 
 def _find(text: Words, needle: Words, *, gap: int) -> list[int]:

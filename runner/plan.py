@@ -6,13 +6,13 @@ Reads the bank, the user's spec file and the records of parent jobs. Writes noth
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from runner import bank, checkpoints, compose, infer, match, policy
 from runner import spec as specs
-from runner.errors import InputMissing, ParentError, Problem, SpecInvalid, UnknownAction, UsageError
+from runner.errors import InputMissing, NoMatch, ParentError, Problem, SpecInvalid, UnknownAction, UsageError
 from runner.jobs import JobStore, Ticket
 from runner.redact import redact
 from runner.schema import ActionSchema
@@ -101,6 +101,7 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         encryption_key=os.environ.get("SKILLBANK_ENCRYPTION_KEY"),
     )
     user_keys = {key for key in sources if compose.is_set(specs.get(spec, key))}
+    _agree(spec, sources, action, parent)
     spec, inferred = infer.fill(spec, action.spec_params, view, parent, user_keys)
     sources |= {item.key: f"inferred:{item.function}" for item in inferred}
     derived, contradictions = compose.derive(spec, sources, action)
@@ -109,8 +110,9 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         spec[action.name]["overwrite"] = True
         sources[f"{action.name}.overwrite"] = "user"
     spec = schema.coerce(spec)
-    compose.absolute(spec, [*action.inputs, *action.outputs])
-    inputs, missing, absent = compose.inputs(spec, action, sources)
+    compose.absolute(spec, [*compose.file_keys(spec, action, schema), *action.outputs])
+    inputs, missing, absent = compose.inputs(spec, action, schema, sources)
+    _still_there(inferred, parent or resume)
     _refuse(skill, action, [*problems, *contradictions, *schema.problems(spec)], missing if strict else [], absent)
     route = policy.route(
         action=action.name,
@@ -153,8 +155,10 @@ def schema_of(skill: Skill, action: str) -> ActionSchema:
     return skill.schema(action) if skill.packaged(action) else BARE
 
 
-def plain_spec(request: Request, skill: Skill, action: Action) -> dict[str, Any]:
+def plain_spec(request: Request, skill: Skill, action: Action, *, reads: Collection[str] | None = None) -> dict[str, Any]:
     """The checked spec of a call without a job: no parent, nothing inferred, results_dir as the user says.
+
+    ``reads`` names the inputs of a call that does without the action's others and writes no results.
 
     Raises:
         SpecInvalid, InputMissing: each with every problem of its kind.
@@ -164,9 +168,12 @@ def plain_spec(request: Request, skill: Skill, action: Action) -> dict[str, Any]
     _, contradictions = compose.derive(spec, sources, action)
     spec = schema.coerce(spec)
     problems += [*contradictions, *schema.problems(spec)]
-    if not compose.is_set(spec.get("results_dir")) and not compose.is_set(specs.get(spec, f"{action.name}.results_dir")):
+    folders = (spec.get("results_dir"), specs.get(spec, f"{action.name}.results_dir"))
+    if reads is None and not any(compose.is_set(folder) for folder in folders):
         problems.append(Problem("results_dir", "is required and has no value", "results_dir=DIR"))
-    _, missing, absent = compose.inputs(spec, action, sources)
+    _, missing, absent = compose.inputs(spec, action, schema, sources)
+    if reads is not None:
+        missing, absent = ([p for p in found if p.path in reads] for found in (missing, absent))
     _refuse(skill, action, problems, [Problem(p.path, p.says, f"{p.path}=PATH") for p in missing], absent)
     return spec
 
@@ -190,14 +197,23 @@ def who(request: Request) -> tuple[Skill, Action, str | None, str]:
     """The skill, the action and the AutoML word of a request: explicit words first, then the phrase."""
     found = None
     if request.phrase:
-        found = match.match(request.phrase, bank.load_all())
-    name = request.skill or (match.require(request.phrase, bank.load_all()).skill if request.phrase else None)
+        look = match.match if request.skill else match.require
+        found = look(request.phrase, bank.load_all())
+    if found and not request.skill and not found.sure:
+        raise NoMatch(f"{request.phrase!r} may mean {found.skill}, which is not sure enough to act on", found.candidates)
+    name = request.skill or (found.skill if found else None)
     if name is None:
         raise UsageError("No skill is named.", hint='Give one (`skillbank list`), or say what you want: --phrase "...".')
     skill = bank.get(name)
     action = request.action or (found.action if found else None)
     if action is None:
         raise UnknownAction(f"{name}: no action is named; allowed: {', '.join(skill.actions) or 'none (instructions only)'}.")
+    if request.resume is not None:
+        if action != "train":
+            raise UsageError(f"--resume goes on with a training; {action} takes --parent JOB.")
+        if request.automl == "on":
+            raise UsageError("--resume goes on with one training, --automl on begins a search.", hint="Give one of them.")
+        return skill, skill.action(action), "off", "--resume goes on with one training"
     if request.automl is not None:
         return skill, skill.action(action), request.automl, "--automl"
     return skill, skill.action(action), found.automl_policy if found else None, "phrase" if found else ""
@@ -276,6 +292,27 @@ def _record_of(store: JobStore, job_id: str | None, flag: str, skill: Skill) -> 
     return record
 
 
+def _agree(spec: dict[str, Any], sources: Mapping[str, str], action: Action, parent: dict[str, Any] | None) -> None:
+    """What describes the model is the parent's; a word of the user's that says otherwise is refused, not overruled."""
+    if parent is None:
+        return
+    keys = [key for key, function in action.spec_params.items() if function == "parent_spec" and key in sources]
+    pairs = [(key, specs.get(spec, key), specs.get(parent["spec"], key)) for key in keys if specs.has(parent["spec"], key)]
+    problems = [Problem(key, f"is {ours} ({sources[key]})", str(theirs)) for key, ours, theirs in pairs if ours != theirs]
+    if problems:
+        raise ParentError(f"The spec contradicts the model of {parent['id']}.", problems=problems)
+
+
+def _still_there(inferred: Iterable[infer.Inferred], record: dict[str, Any] | None) -> None:
+    """A checkpoint that the record names and that is gone (a search keeps its winner's only)."""
+    found = ((item.key, item.value) for item in inferred if item.function.startswith(("parent_model", "resume_model", "ptm")))
+    for key, path in found:
+        if record and isinstance(path, str) and "://" not in path and not os.path.exists(path):
+            study = record["study_job"]
+            hint = f"It was a trial of {study}, which keeps those of its best trial only: --parent {study}." if study else ""
+            raise ParentError(f"{key}: {record['id']} names {path}, which is not there any more.", hint=hint)
+
+
 def _results(spec: dict[str, Any], action: str, ticket: Ticket) -> tuple[Path, str | None]:
     """Where the job writes, and where the results are uploaded to.
 
@@ -307,19 +344,10 @@ def _refuse(skill: Skill, action: Action, problems: list[Problem], missing: list
         title = f"The spec of {action.name} has {n} problem{'s' if n > 1 else ''}."
         raise SpecInvalid(title, problems=[*problems, *missing, *absent], hint=_where(skill, action))
     if absent:
-        raise InputMissing(f"{action.name}: input not found.", problems=absent, hint=_where(skill, action))
+        kinds = {action.inputs[problem.path].get("holds") for problem in absent if problem.path in action.inputs}
+        lost = ParentError if kinds == {"checkpoint"} else InputMissing
+        raise lost(f"{action.name}: input not found.", problems=absent, hint=_where(skill, action))
 
 
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
-
-
-def checkpoints_in(folder: Path, known: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
-    """The checkpoints that lie in a results folder, with what is already known about each (metrics, best)."""
-    facts = {str(item["path"]): dict(item) for item in known}
-    if not folder.is_dir():
-        return list(facts.values())
-    for item in checkpoints.scan(sorted(os.listdir(folder))):
-        path = str(folder / item["name"])
-        facts.setdefault(path, {"path": path, "epoch": item["epoch"], "step": item["step"]})
-    return sorted(facts.values(), key=lambda c: (c["step"], c["epoch"]))

@@ -82,7 +82,12 @@ def bounds(leaf_: Mapping[str, Any]) -> str:
     if "enum" in leaf_:
         return brief("|".join(str(v) for v in leaf_["enum"]), 60)
     if "anyOf" in leaf_:
-        return " or ".join(str(option.get("type")) for option in leaf_["anyOf"])
+        return " or ".join(
+            brief("|".join(map(str, option["enum"])), 40)
+            if "enum" in option
+            else str(option.get("pattern", option.get("type")))
+            for option in leaf_["anyOf"]
+        )
     low, high = leaf_.get("minimum"), leaf_.get("maximum")
     kind = str(leaf_.get("type", ""))
     if low is None and high is None:
@@ -238,10 +243,10 @@ class Progress:
         self.next = 0.0
 
     def ticker(self) -> Ticker:
-        """The two callbacks a launch takes."""
+        """The callbacks a launch takes."""
         from runner.launch import Ticker
 
-        return Ticker(self.say, self.tick)
+        return Ticker(self.say, self.tick, self.bar)
 
     def say(self, line: str) -> None:
         """A line that stays."""
@@ -256,7 +261,15 @@ class Progress:
         from runner.jobs import last_status
 
         self.next = time.monotonic() + 0.2
-        text = moving(last_status(record["results_dir"]) or {})
+        self._draw(moving(last_status(record["results_dir"]) or {}))
+
+    def bar(self, text: str) -> None:
+        """Redraw the bar as this text, at most five times a second, and only on a terminal."""
+        if self.terminal and time.monotonic() >= self.next:
+            self.next = time.monotonic() + 0.2
+            self._draw(text)
+
+    def _draw(self, text: str) -> None:
         self._clear()
         self.shown = text[: columns() - 1]
         self.stream.write(self.shown)

@@ -15,15 +15,16 @@ from typing import Any
 
 from runner import automl
 from runner import spec as specs
-from runner.errors import Canceled, JobFailed, SchemaInvalid
+from runner.errors import Canceled, JobFailed, Problem, SchemaInvalid
 from runner.jobs import JobStore
 from runner.schema import Parameter
+from runner.stopping import Stop
 
 TrialRunner = Callable[..., dict[str, Any]]
 
 
 def run_study(
-    store: JobStore, study: dict[str, Any], spec: dict[str, Any], stop: Any, ticker: Any, run_trial: TrialRunner
+    store: JobStore, study: dict[str, Any], spec: dict[str, Any], stop: Stop, ticker: Any, run_trial: TrialRunner
 ) -> dict[str, Any]:
     """Search, and return the study's outcome: the best trial's metrics, artifacts and checkpoints, and the search's history.
 
@@ -39,18 +40,24 @@ def run_study(
             hint="Run with --automl off, or change the settings that take the parameters out.",
         )
     trials: list[dict[str, Any]] = []
+    seconds = facts["budget"].get("seconds")
+    # The first trial runs to its end, so that there is a result; the others are cut off when the time is spent.
+    deadline = time.monotonic() + seconds if seconds else None
 
     def objective(number: int, params: dict[str, Any]) -> float:
         ticker.say(f"trial {number}: " + (", ".join(f"{k}={_short(v)}" for k, v in params.items()) or "the spec as given"))
         started = time.monotonic()
-        record = run_trial(store, study, spec, params, number, stop, ticker)
+        within = Stop(stop, deadline if number else None, "the time budget of the search was spent")
+        record = run_trial(store, study, spec, params, number, within, ticker)
         trial = {"number": number, "job_id": record["id"], "state": record["state"], "params": params, "value": None}
         trial |= {"error": None, "seconds": round(time.monotonic() - started, 3)}
         trials.append(trial)
         try:
-            trial["value"] = _value(record, facts["metric"])
+            trial["value"] = _value(record, facts["metric"], ended=bool(stop() or store.cancel_requested(study["id"])))
         except JobFailed as error:
             trial["error"] = error.message
+            if error.exit_code != 1:  # wrong data, a checkpoint that does not fit: no other parameters would mend it
+                raise _Hopeless(error) from None
             raise
         finally:
             facts["trials"], facts["best"] = trials, _best(trials, facts["direction"])
@@ -59,17 +66,20 @@ def run_study(
         ticker.say(f"trial {number}: {facts['metric']} {_short(trial['value'])} (best {_short(facts['best']['value'])})")
         return float(trial["value"])
 
-    result = automl.search(
-        space,
-        objective,
-        direction=facts["direction"],
-        metric=facts["metric"],
-        trials=facts["budget"].get("trials"),
-        seconds=facts["budget"].get("seconds"),
-        seed=_seed(spec),
-        storage_path=Path(study["results_dir"]) / "study.log",
-        given=specs.flatten(spec),
-    )
+    try:
+        result = automl.search(
+            space,
+            objective,
+            direction=facts["direction"],
+            metric=facts["metric"],
+            trials=facts["budget"].get("trials"),
+            seconds=seconds,
+            seed=_seed(spec),
+            storage_path=Path(study["results_dir"]) / "study.log",
+            given=specs.flatten(spec),
+        )
+    except _Hopeless as reason:
+        raise reason.error from None
     best = store.read(facts["best"]["job_id"])
     files = _write_winner(study, facts, best, result)
     return {
@@ -80,11 +90,26 @@ def run_study(
     }
 
 
-def _value(record: dict[str, Any], metric: str) -> float:
-    if record["state"] == "CANCELED":
+class _Hopeless(Exception):
+    """Ends a search: what went wrong lies in the user's input, and every trial would meet it."""
+
+    def __init__(self, error: JobFailed) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _value(record: dict[str, Any], metric: str, *, ended: bool) -> float:
+    """The trial's metric; ``ended`` says that the whole search is to end."""
+    if record["state"] == "CANCELED" and ended:
         raise Canceled(f"trial {record['id']} was canceled", exit_code=(record.get("error") or {}).get("exit_code", 143))
     if record["state"] != "COMPLETE":
-        raise JobFailed(f"{record['id']}: {(record.get('error') or {}).get('message', record['state'])}")
+        error = record.get("error") or {}
+        why = record["transitions"][-1]["message"] if record["state"] == "CANCELED" else error.get("message", "")
+        raise JobFailed(
+            f"{record['id']}: {why or record['state']}",
+            problems=[Problem(**problem) for problem in error.get("problems", [])],
+            exit_code=error.get("exit_code", 1) if record["state"] == "ERROR" else 1,
+        )
     value = record["metrics"].get(metric)
     if not isinstance(value, int | float) or math.isnan(value):
         raise JobFailed(f"{record['id']}: the metric {metric} is not a number ({value!r})")
@@ -104,7 +129,8 @@ def _retain(store: JobStore, trials: list[dict[str, Any]], best: dict[str, Any] 
     """Delete the checkpoints of finished trials that are not the best so far; what was deleted is recorded."""
     deleted = []
     for trial in trials:
-        if trial.get("retained") is False or (best and trial["job_id"] == best["job_id"]):
+        winner = best is not None and trial["job_id"] == best["job_id"]
+        if winner or trial.get("retained") is False or trial["state"] == "CANCELED":  # a canceled one can be resumed
             continue
         folder = Path(store.read(trial["job_id"])["results_dir"])
         for path in sorted([*folder.glob("*.pth")]):

@@ -75,6 +75,11 @@ def choose_gpus(name: str, num_gpus: int, gpu_ids: tuple[int, ...]) -> list[int]
 
     existing = torch.cuda.device_count()
     if not existing:
+        if num_gpus > 1 or any(gpu_ids):
+            raise ResourceError(
+                f"{name}.num_gpus={num_gpus} with {name}.gpu_ids={list(gpu_ids)} asks for GPUs, and this machine has none; "
+                f"the CPU is used with {name}.num_gpus=1 and {name}.gpu_ids=[0]"
+            )
         log.info("no GPU on this machine: running on the CPU")
         return []
     wanted = list(gpu_ids) if len(gpu_ids) >= num_gpus else list(range(num_gpus))

@@ -132,7 +132,11 @@ def _shape_problems(shape: tuple[int, ...], channels: int, num_joints: int, layo
         problems.append(f"it has C={shape[1]} channels, model.input_channels is {channels}; shape {shape}, {AXES}")
     if shape[3] != num_joints:
         fitting = [name for name, layout in LAYOUTS.items() if layout.num_joints == shape[3]]
-        hint = f"layouts of {shape[3]} joints: {', '.join(fitting)}" if fitting else f"no known layout has {shape[3]} joints"
+        hint = (
+            f"layouts of {shape[3]} joints: {', '.join(fitting)}"
+            if fitting
+            else f"no known layout has {shape[3]} joints; a path to a layout file is taken too"
+        )
         problems.append(f"it has V={shape[3]} joints, model.graph_layout {layout_name} has {num_joints}; {hint}")
     return problems
 

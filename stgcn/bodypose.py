@@ -140,7 +140,7 @@ def _poses(
         if not isinstance(batch, dict) or not isinstance(batch.get("objects"), list):
             wrong(f"batch {index} has no list of objects")
             continue
-        stream = _identity(batch.get("source_id", batch.get("batch_id", index)))
+        stream = _identity(batch.get("source_id", batch.get("batch_id", 0)))
         if stream is None:
             wrong(f"batch {index} has a source_id or batch_id that is neither a number nor a short name")
             continue

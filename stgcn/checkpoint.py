@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from stgcn import config
-from stgcn.description import KEY, PARTITIONS, check_classes, describe, differences, unreadable
+from stgcn.description import KEY, PARTITIONS, check_classes, describe, differences, layout_of, unreadable
 from stgcn.errors import CheckpointError
-from stgcn.graph import LAYOUTS, adjacency
+from stgcn.graph import LAYOUTS, adjacency, resolve
 from stgcn.model import BLOCKS, STGCN
 
 NAMED = 12  # tensors named in a message
@@ -96,7 +96,7 @@ def network(checkpoint: Checkpoint, model: config.Model, dataset: config.Dataset
         raise CheckpointError([f"{checkpoint.path} does not fit the spec: {problem}" for problem in problems])
     graph = checkpoint.weights.get("A")
     if graph is None:
-        graph = torch.from_numpy(adjacency(LAYOUTS[model.graph_layout], model.graph_strategy))
+        graph = torch.from_numpy(adjacency(layout_of(description), description["graph_strategy"]))
     built = STGCN(
         graph,
         description["input_channels"],
@@ -115,7 +115,7 @@ def misfits(weights: Mapping[str, Tensor], model: config.Model, dataset: config.
     joints = weights["data_bn.weight"].shape[0] // channels
     classes = weights["fcn.weight"].shape[0]
     weighted = any(name.startswith("edge_importance.") for name in weights)
-    layout = LAYOUTS[model.graph_layout]
+    layout = resolve(model.graph_layout)
     problems = []
     if joints != layout.num_joints:
         names = " or ".join(name for name, other in LAYOUTS.items() if other.num_joints == joints) or "no known layout"
@@ -202,9 +202,8 @@ def _what_it_holds(state: object) -> str:
 def _other_graph(weights: Mapping[str, Tensor], model: config.Model) -> list[str]:
     """Compare the graph a file carries with the spec's, where their sizes agree."""
     found = weights.get("A")
-    if found is None or torch.allclose(
-        found, torch.from_numpy(adjacency(LAYOUTS[model.graph_layout], model.graph_strategy)), atol=1e-6
-    ):
+    own = resolve(model.graph_layout)
+    if found is None or torch.allclose(found, torch.from_numpy(adjacency(own, model.graph_strategy)), atol=1e-6):
         return []
     same = [
         name
@@ -212,7 +211,7 @@ def _other_graph(weights: Mapping[str, Tensor], model: config.Model) -> list[str
         if layout.num_joints == found.shape[-1]
         and torch.allclose(found, torch.from_numpy(adjacency(layout, model.graph_strategy)), atol=1e-6)
     ]
-    return [f"its graph is {' or '.join(same) or 'of no known layout'}, model.graph_layout is {model.graph_layout}"]
+    return [f"its graph is {' or '.join(same) or 'of no known layout'}, model.graph_layout is {own.name}"]
 
 
 def _load_all(target: STGCN, checkpoint: Checkpoint) -> None:

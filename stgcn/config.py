@@ -15,7 +15,10 @@ from typing import Any, Literal, TypeVar
 from stgcn.errors import SpecError
 
 UNSET = ("", "???", None)  # the three ways a TAO spec says "no value"
-LAYOUT_NAMES = ("nvidia", "openpose", "human3.6m", "ntu-rgb+d", "ntu_edge", "coco")
+LAYOUT_NAMES = (
+    *("nvidia", "openpose", "human3.6m", "ntu-rgb+d", "ntu_edge", "coco"),  # TAO's
+    *("body_25", "halpe_26", "mediapipe_33", "hand_21", "kinect_v1_20", "smpl_24"),
+)
 MAX_COUNT = 2**31 - 1  # a finite upper bound for searchable counts, where TAO writes infinity
 
 
@@ -42,12 +45,15 @@ def setting(
     parent_param: bool = False,
     secret: bool = False,
     map_value: bool = False,
+    choices: tuple[str, ...] | None = None,
+    file_suffixes: tuple[str, ...] | None = None,
 ) -> Any:
     """Declare one setting; what is said here becomes the leaf of the JSON Schema.
 
     ``searchable`` is TAO's ``automl_enabled``. ``automl_range`` and ``automl_scale`` say where a search looks, which is
     narrower than ``minimum``/``maximum``, what is valid. ``automl_when`` names the values of other settings under which
     this one has any effect. ``map_value`` marks an open map (such as the label map): one value, replaced as a whole.
+    ``choices`` with ``file_suffixes`` make a text that is one of the names or a path ending in one of the suffixes.
     """
     metadata = {
         "title": title,
@@ -65,6 +71,8 @@ def setting(
         "parent_param": parent_param,
         "secret": secret,
         "map_value": map_value,
+        "choices": choices,
+        "file_suffixes": file_suffixes,
     }
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)
@@ -113,8 +121,12 @@ class Model:
         automl_range=(0.0, 0.7),
         automl_scale="linear",
     )
-    graph_layout: Literal["nvidia", "openpose", "human3.6m", "ntu-rgb+d", "ntu_edge", "coco"] = setting(
-        "nvidia", "Skeleton: which joints there are and which of them are connected.", popular=True
+    graph_layout: str = setting(
+        "nvidia",
+        "Skeleton: which joints there are and which of them are connected; a built-in one, or a file that says so.",
+        popular=True,
+        choices=LAYOUT_NAMES,
+        file_suffixes=(".yaml", ".yml", ".json"),
     )
     graph_strategy: Literal["uniform", "distance", "spatial"] = setting(
         "spatial", "How the neighbours of a joint are partitioned for the graph convolution.", popular=True
@@ -320,14 +332,14 @@ class Export:
 
 @dataclass(frozen=True)
 class DatasetConvert:
-    """Conversion of DeepStream BodyPose JSON."""
+    """Conversion of keypoints: DeepStream BodyPose JSON and what other pose estimators write."""
 
     pose_type: Literal["3dbp", "25dbp", "2dbp"] = setting(
         "3dbp", "Kind of pose to read: 3D, 2.5D or 2D body pose.", popular=True
     )
     num_joints: int = setting(34, "Joints of a pose.", minimum=1)
-    input_width: int = setting(1920, "Width of the video in pixels.", minimum=1)
-    input_height: int = setting(1080, "Height of the video in pixels.", minimum=1)
+    input_width: int = setting(1920, "Width of the video in pixels, where the data do not say.", minimum=1)
+    input_height: int = setting(1080, "Height of the video in pixels, where the data do not say.", minimum=1)
     focal_length: float = setting(1200.0, "Focal length of the camera in pixels.", minimum=1e-6)
     sequence_length_max: int = setting(
         300, "Frames T of a written sequence; shorter ones are zero-padded at the end.", minimum=1
@@ -341,8 +353,65 @@ class DatasetConvert:
         maximum=1.0,
         popular=True,
     )
-    data: str | None = setting("", "DeepStream BodyPose JSON file.", popular=True)
+    data: str | None = setting(
+        "", "What a pose estimator wrote: a DeepStream BodyPose JSON file, or a file or folder of another format.", popular=True
+    )
     results_dir: str | None = setting("", "Folder of this action's results; empty: <results_dir>/dataset_convert.")
+    format: Literal[
+        "auto",
+        "deepstream",
+        "openpose",
+        "coco_json",
+        "alphapose",
+        "yolo",
+        "mediapipe",
+        "ntu_skeleton",
+        "kinetics_json",
+        "pyskl",
+        "csv",
+        "numpy",
+    ] = setting("auto", "Format of the data; auto recognises it and says what it took.", popular=True)
+    labels: Literal["auto", "folder", "file", "table", "none"] = setting(
+        "auto",
+        "Where classes come from: folder names, the data themselves, or label_file (table); none writes a test set without "
+        "labels; auto takes the table where there is one, else what the data say, else the folders.",
+        popular=True,
+    )
+    label_file: str | None = setting(
+        "", "CSV with the columns sample, label and, optionally, subject, split, recording.", popular=True
+    )
+    segments: str | None = setting(
+        "", "CSV with the columns sample, start, end, label: pieces of recordings, in frames, the end not included."
+    )
+    split: str = setting(
+        "auto",
+        "How sequences are divided: shares of train, val and test such as 0.7,0.15,0.15; given by the data, the table or "
+        "folders named train, val, test; subject, which is shares that insist on known subjects; auto takes what is given, "
+        "else 0.7,0.15,0.15. One subject or recording is never in two sets.",
+        popular=True,
+    )
+    split_seed: int = setting(1234, "Seed of the division into sets.", minimum=0, maximum=2**32 - 1)
+    persons: Literal["tracks", "slots"] = setting(
+        "tracks", "One sequence per tracked person, or one per recording with max_persons people side by side.", popular=True
+    )
+    max_persons: int = setting(
+        0, "Most people of a recording, those seen longest; 0: all as tracks, two as slots.", minimum=0, maximum=1000
+    )
+    on_error: Literal["fail", "skip"] = setting(
+        "fail", "What a bad record does: fail ends the conversion and names all of them, skip leaves them out and says so."
+    )
+    layout: str = setting(
+        "",
+        "Skeleton of the data where the format does not tell: a built-in one, or a file that says so.",
+        choices=("", *LAYOUT_NAMES),
+        file_suffixes=(".yaml", ".yml", ".json"),
+    )
+    channels: str = setting(
+        "", "Channels written, such as x,y or x,y,z,score; empty: x,y,z where the data have depth, else what they have."
+    )
+    columns: dict[str, str] = setting(
+        {}, "Columns of a CSV of keypoints, by what they hold: {frame: Frame, person: Id}.", map_value=True
+    )
 
 
 @dataclass(frozen=True)
@@ -395,7 +464,7 @@ class InferenceSpec(Common):
 class DatasetConvertSpec(Common):
     """Spec of ``dataset_convert``."""
 
-    dataset_convert: DatasetConvert = section(DatasetConvert, "Conversion of DeepStream BodyPose JSON.")
+    dataset_convert: DatasetConvert = section(DatasetConvert, "Conversion of keypoints.")
 
 
 ACTIONS: dict[str, type] = {
@@ -467,11 +536,20 @@ def _convert(hint: Any, value: Any, path: str, problems: list[str], metadata: Ma
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         problems.append(f"{path}: expected {hint.__name__}, got {value!r}")
         return value
+    if said := _not_allowed(value, metadata):
+        problems.append(f"{path}: {value!r} {said}")
+    return value
+
+
+def _not_allowed(value: Any, metadata: Mapping[str, Any]) -> str:
+    """What speaks against a value of the right type; empty when nothing does."""
     low, high = metadata.get("minimum"), metadata.get("maximum")
     if (low is not None and not value >= low) or (high is not None and not value <= high):
-        bounds = f"at least {low}" if high is None else f"between {low} and {high}"
-        problems.append(f"{path}: {value!r} is out of bounds; allowed: {bounds}")
-    return value
+        return f"is out of bounds; allowed: {f'at least {low}' if high is None else f'between {low} and {high}'}"
+    choices, suffixes = metadata.get("choices"), metadata.get("file_suffixes") or ()
+    if choices and value not in choices and not value.endswith(suffixes):
+        return f"is not one of {', '.join(choices)}, nor a path ending in {', '.join(suffixes)}"
+    return ""
 
 
 def _join(path: str, name: str) -> str:

@@ -1,8 +1,9 @@
-"""The action dataset_convert: DeepStream BodyPose JSON into windows of (C, T, V, M), one .npy per tracked object."""
+"""The action dataset_convert: DeepStream BodyPose JSON into one .npy of windows per object; all else goes to the importer."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -16,6 +17,9 @@ import numpy as np
 from stgcn import config, files, status
 from stgcn.bodypose import MOST_PROBLEMS, Track, read_tracks
 from stgcn.errors import DataError, SpecError
+from stgcn.formats import table
+from stgcn.importer import pipeline
+from stgcn.windows import window_starts
 
 BLOCK_BYTES = 16 * 2**20  # windows written at once
 
@@ -23,8 +27,9 @@ BLOCK_BYTES = 16 * 2**20  # windows written at once
 def run(spec: dict[str, Any]) -> dict[str, Any]:
     """Convert ``dataset_convert.data`` and say what came out.
 
-    Every object with at least ``sequence_length_min`` frames becomes ``object_<id>.npy``, float32 (W, C, T, V, 1) with
-    T = ``sequence_length_max``; ``stream_<s>_object_<id>.npy`` when the file holds several video streams.
+    Every object of a BodyPose file with at least ``sequence_length_min`` frames becomes ``object_<id>.npy``, float32
+    (W, C, T, V, 1) with T = ``sequence_length_max``; ``stream_<s>_object_<id>.npy`` when the file holds several video streams.
+    Files and folders of other formats become train, val and test sets, see ``stgcn.importer``.
 
     Raises:
         SpecError: lengths that contradict each other, no input or no results folder.
@@ -37,16 +42,54 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
     _check(settings)
     with status.session(folder, "dataset_convert") as log:
         source = Path(str(settings.data))
+        found = _foreign(source, settings)
+        if found is not None:
+            return _import(folder, settings, found, log)
         tracks, counts = read_tracks(source, settings)
         log.write("RUNNING", f"Read {counts['records']} records with {len(tracks)} objects from {source}.")
         return _write(folder, source, tracks, counts, settings)
+
+
+def _foreign(source: Path, settings: config.DatasetConvert) -> table.Found | None:
+    """What is to be imported from another format than BodyPose; None for a BodyPose file.
+
+    Raises:
+        DataError: nothing that is known, several formats, or a data set that needs no conversion.
+    """
+    if settings.format == table.DEEPSTREAM:
+        if source.is_dir():
+            raise DataError(f"{source} is a folder; the format deepstream is one BodyPose JSON file")
+        return None
+    beside = [Path(str(path)) for path in (settings.label_file, settings.segments) if config.is_set(path)]
+    if settings.format == "auto":
+        if not source.exists() or (source.is_file() and table.is_deepstream(source)):
+            return None
+        if all((source / f"train_{kind}").exists() for kind in ("data.npy", "label.pkl")):
+            raise DataError(f"{source} is converted already: use it as it is, with --dataset {source}")
+        if source.suffix == ".json" and source.is_file() and not table.claims(source, beside=beside):
+            return None  # whose reader says best what is wrong with it
+    return table.recognise(source, settings.format, beside)
+
+
+def _import(folder: Path, settings: config.DatasetConvert, found: table.Found, log: status.StatusLog) -> dict[str, Any]:
+    def say(message: str) -> None:
+        log.write("RUNNING", message)
+        logging.getLogger("stgcn").info(message)
+
+    say(f"Reading {settings.data} as {found.why}.")
+    result = pipeline.convert(folder, settings, found, say)
+    log.write("RUNNING", f"Wrote {result['metrics']['sequences']} sequences.", kpi=result["metrics"])
+    return result
 
 
 def _check(settings: config.DatasetConvert) -> None:
     longest, length, shortest = settings.sequence_length_max, settings.sequence_length, settings.sequence_length_min
     problems = []
     if not config.is_set(settings.data):
-        problems.append("dataset_convert.data is empty: set it to the JSON file of the DeepStream BodyPose app")
+        problems.append(
+            "dataset_convert.data is empty: set it to the JSON file of the DeepStream BodyPose app, or to a file or "
+            "folder of another pose estimator"
+        )
     if length > longest:
         problems.append(
             f"dataset_convert.sequence_length {length} is more than sequence_length_max {longest}: a window must fit"
@@ -57,19 +100,6 @@ def _check(settings: config.DatasetConvert) -> None:
         )
     if problems:
         raise SpecError(problems)
-
-
-def window_starts(frames: int, length: int, shortest: int, overlap: float) -> list[int]:
-    """First frames of the windows of ``length`` cut from a track of ``frames``.
-
-    ``overlap`` is the share of a window that the next one repeats. The last window may be shorter, down to ``shortest``;
-    none lies wholly inside the one before.
-    """
-    if frames < shortest:
-        return []
-    step = max(1, int(length * (1 - overlap) + 1e-9))
-    last_useful = max(0, frames - length + step - 1)  # the first window that reaches the end starts here or before
-    return list(range(0, min(frames - shortest, last_useful) + 1, step))
 
 
 def _write(

@@ -6,11 +6,12 @@ Knows the settings that describe a network and how to tell two descriptions apar
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from stgcn import config
 from stgcn.errors import SpecError
-from stgcn.graph import LAYOUTS
+from stgcn.graph import LAYOUTS, Layout, from_plain, is_path, resolve
 from stgcn.labels import check_label_map
 
 KEY = "pose_classification"
@@ -23,17 +24,15 @@ PARTITIONS = {"uniform": 1, "distance": 2, "spatial": 3}  # K of each strategy
 
 
 def describe(model: config.Model, dataset: config.Dataset, *, window: int | None, num_persons: int | None) -> dict[str, Any]:
-    """Describe the network of a spec; ``window`` is the frames T and ``num_persons`` the persons M seen in training."""
-    layout = LAYOUTS[model.graph_layout]
+    """Describe the network of a spec; ``window`` is the frames T and ``num_persons`` the persons M seen in training.
+
+    Raises:
+        SpecError: the layout is a file that cannot be used.
+    """
     return {
         "format": FORMAT,
         "network": model.model_type,
-        "layout": {
-            "name": layout.name,
-            "joints": list(layout.joints),
-            "edges": [list(edge) for edge in layout.edges],
-            "center": layout.center,
-        },
+        "layout": resolve(model.graph_layout).as_plain(),
         "graph_strategy": model.graph_strategy,
         "edge_importance_weighting": model.edge_importance_weighting,
         "input_channels": model.input_channels,
@@ -52,7 +51,22 @@ def unreadable(description: object) -> str | None:
     if description["format"] > FORMAT:
         return f"it was written by a newer version (format {description['format']}, this one reads up to {FORMAT})"
     missing = sorted(_EXPECTED - description.keys())
-    return f"what it says about itself lacks {', '.join(missing)}" if missing else None
+    if missing:
+        return f"what it says about itself lacks {', '.join(missing)}"
+    _, problems = from_plain(description["layout"], "unnamed")
+    return f"the layout it describes is broken: {'; '.join(problems)}" if problems else None
+
+
+def layout_of(description: Mapping[str, Any]) -> Layout:
+    """The layout a model carries; no file is needed.
+
+    Raises:
+        SpecError: it is broken, which ``unreadable`` says beforehand.
+    """
+    layout, problems = from_plain(description["layout"], "unnamed")
+    if layout is None:
+        raise SpecError(problems)
+    return layout
 
 
 def class_names(description: Mapping[str, Any]) -> list[str]:
@@ -82,12 +96,14 @@ def differences(
 ) -> list[str]:
     """List the settings in which a spec contradicts a model that describes itself.
 
-    With ``ignore_defaults`` a setting left at its default is taken as not set: the model's own value counts.
+    With ``ignore_defaults`` a setting left at its default is taken as not set: the model's own value counts. So does its
+    own layout where the spec names the file that the model was trained with, or one that is gone.
+
+    Raises:
+        SpecError: the layout of the spec is a file that cannot be used.
     """
     default_model, default_dataset = config.Model(), config.Dataset()
-    layout = description["layout"]
     rows = [
-        ("model.graph_layout", model.graph_layout, default_model.graph_layout, layout["name"]),
         *(
             (f"model.{name}", getattr(model, name), getattr(default_model, name), description[name])
             for name in ("graph_strategy", "input_channels", "edge_importance_weighting")
@@ -97,15 +113,26 @@ def differences(
             for name in ("num_classes", "label_map")
         ),
     ]
-    return [
-        f"{key}: the checkpoint holds {_shown(key, theirs, layout)}, the spec says {_shown(key, ours, None)}"
+    return _layout_differences(description, model.graph_layout, ignore_defaults=ignore_defaults) + [
+        f"{key}: the checkpoint holds {theirs}, the spec says {ours}"
         for key, ours, default, theirs in rows
         if ours != theirs and not (ignore_defaults and ours == default)
     ]
 
 
-def _shown(key: str, value: Any, layout: Mapping[str, Any] | None) -> str:
-    if key == "model.graph_layout":
-        joints = len(layout["joints"]) if layout else LAYOUTS[value].num_joints
-        return f"{value} ({joints} joints)"
-    return str(value)
+def _layout_differences(description: Mapping[str, Any], ours: str, *, ignore_defaults: bool) -> list[str]:
+    """Compare the layout of a model with what a spec says, a name or a file."""
+    theirs = layout_of(description)
+    spec = description.get("spec")
+    trained_with = config.Model().graph_layout
+    if isinstance(spec, Mapping) and isinstance(spec.get("model"), Mapping):
+        trained_with = spec["model"].get("graph_layout", trained_with)
+    gone = is_path(ours) and not Path(ours).exists()
+    if ignore_defaults and (ours in (config.Model().graph_layout, trained_with) or gone):
+        return []
+    own = resolve(ours)
+    if own.same_skeleton(theirs) or (own.name == theirs.name and own.name in LAYOUTS):
+        return []
+    held, said = (f"{layout.name} ({layout.num_joints} joints)" for layout in (theirs, own))
+    other = "" if held != said else ", whose joints, bones or centre are others"
+    return [f"model.graph_layout: the checkpoint holds {held}, the spec says {said}{other}"]

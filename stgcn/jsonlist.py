@@ -1,25 +1,35 @@
-"""Read a long JSON list item by item, so that memory holds one item and not the file. Standard library only."""
+"""Read a long JSON document piece by piece, so that memory holds one piece and not the file. Standard library only."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, NamedTuple, TextIO
 
 from stgcn.errors import DataError
 
 CHUNK = 2**20  # characters read at once
 MAX_ITEM = 2**28  # characters of one item
+CUT_SHORT = "the file ends; it may be truncated"
 SPACE = " \t\n\r"
 LONGEST_TOKEN = 64  # an error this near to the end of what was read may only mean that more must be read
+
+
+class Entry(NamedTuple):
+    """A piece of a JSON document: a member that is no list, the start of a list, or an item of the list begun last."""
+
+    kind: Literal["value", "list", "item"]
+    key: str | None  # of the member; None where the document itself is the list
+    value: Any = None
 
 
 class _Text:
     """What was read of a file and not used yet."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, chunk: int = CHUNK) -> None:
         self.file = file
+        self.chunk = chunk
         self.text = ""
         self.position = 0
         self.used = 0  # characters before ``text``
@@ -29,7 +39,7 @@ class _Text:
         """Read on, the more the longer the item in hand is; False at the end of the file."""
         self.used += self.position
         self.text, self.position = self.text[self.position :], 0
-        chunk = "" if self.ended else self.file.read(max(CHUNK, len(self.text)))
+        chunk = "" if self.ended else self.file.read(max(self.chunk, len(self.text)))
         self.text += chunk
         self.ended = not chunk
         return bool(chunk)
@@ -51,42 +61,94 @@ def items(path: str | Path) -> Iterator[Any]:
     Raises:
         DataError: the file is missing, not UTF-8, not a JSON list, or cut short; says where.
     """
+    return (entry.value for entry in entries(path, only_list=True) if entry.kind == "item")
+
+
+def entries(path: str | Path, *, chunk: int = CHUNK, only_list: bool = False) -> Iterator[Entry]:
+    """Give the pieces of a JSON list or object in the file ``path``: lists at the top and right below it come item by item.
+
+    Args:
+        path: the file.
+        chunk: characters read at once; small where only the beginning matters.
+        only_list: refuse an object.
+
+    Raises:
+        DataError: the file is missing, not UTF-8, neither list nor object, or cut short; says where.
+    """
     try:
         with open(path, encoding="utf-8-sig") as file:
-            yield from _items(str(path), _Text(file))
+            yield from _document(str(path), _Text(file, chunk), only_list)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise DataError(f"{path} is not a JSON file: it is not UTF-8 text") from None
 
 
-def _items(path: str, text: _Text) -> Iterator[Any]:
+def _document(path: str, text: _Text, only_list: bool) -> Iterator[Entry]:
     first = text.peek()
-    if first != "[":
-        raise DataError(f"{path} is not a JSON list: " + (f"it begins with {first!r}" if first else "it is empty"))
+    if first == "[":
+        count = yield from _list(path, text, None)
+    elif first == "{" and not only_list:
+        count = yield from _object(path, text)
+    else:
+        what = "list" if only_list else "list or object"
+        raise DataError(f"{path} is not a JSON {what}: " + (f"it begins with {first!r}" if first else "it is empty"))
+    if text.peek():
+        raise _broken(path, text, count, f"there is more after the end of the {'list' if first == '[' else 'object'}")
+
+
+def _list(path: str, text: _Text, key: str | None) -> Generator[Entry, None, int]:
     text.position += 1
     count = 0
+    yield Entry("list", key)
     if text.peek() == "]":
         text.position += 1
-    else:
-        while True:
-            yield _item(path, text, count)
-            count += 1
-            after = text.peek()
-            if after not in ("]", ","):
-                raise _broken(path, text, count, "expected ',' or ']'" if after else "the file ends; it may be truncated")
-            text.position += 1
-            if after == "]":
-                break
-            text.peek()
-    if text.peek():
-        raise _broken(path, text, count, "there is more after the end of the list")
+        return 0
+    while True:
+        yield Entry("item", key, _item(path, text, count))
+        count += 1
+        if _end(path, text, count, "]"):
+            return count
+        text.peek()
+
+
+def _object(path: str, text: _Text) -> Generator[Entry, None, int]:
+    text.position += 1
+    count = 0
+    if text.peek() == "}":
+        text.position += 1
+        return 0
+    while True:
+        key = _item(path, text, count) if text.peek() == '"' else None
+        if key is None or text.peek() != ":":
+            raise _broken(path, text, count, "expected a name and ':'" if text.peek() else CUT_SHORT)
+        text.position += 1
+        if text.peek() == "[":
+            yield from _list(path, text, key)
+        else:
+            yield Entry("value", key, _item(path, text, count))
+        count += 1
+        if _end(path, text, count, "}"):
+            return count
+
+
+def _end(path: str, text: _Text, count: int, bracket: str) -> bool:
+    """Go over what follows an item: True at the end of the list or object."""
+    after = text.peek()
+    if after not in (bracket, ",") or not after:
+        raise _broken(path, text, count, f"expected ',' or '{bracket}'" if after else CUT_SHORT)
+    text.position += 1
+    return after == bracket
 
 
 def _item(path: str, text: _Text, count: int) -> Any:
     while True:
         try:
-            value, text.position = _DECODER.raw_decode(text.text, text.position)
+            value, end = _DECODER.raw_decode(text.text, text.position)
+            length = end - text.position
+            if isinstance(value, int | float) and len(text.text) - end < LONGEST_TOKEN and text.more():
+                continue  # the rest of the number may not be read yet
+            text.position += length
             return value
         except json.JSONDecodeError as error:
             unfinished = error.msg.startswith("Unterminated string")

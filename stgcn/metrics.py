@@ -55,7 +55,7 @@ def summary(
     }
     if probs is not None and truth is not None:
         k = min(top_k, len(class_names))
-        result[f"top{k}_accuracy"] = _percent(_in_top(probs, truth, k), len(truth))
+        result[f"top{top_k}_accuracy"] = _percent(_in_top(probs, truth, k), len(truth))
     return result
 
 

@@ -1,27 +1,61 @@
 """Read plain data out of a pickle without running it: the opcodes are interpreted here, and nothing is ever called.
 
-Lists, tuples, strings, bytes, numbers, booleans, None, and numpy arrays and scalars (as numpy 1 and 2 write them).
+Lists, tuples, strings, bytes, numbers, booleans, None, and numpy arrays and scalars (as numpy 1 and 2 write them); dicts
+with plain keys where the caller asks for them. Of a large file, long arrays stay on disk until somebody looks at them.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import pickletools
 import re
 import sys
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
 MAX_BYTES = 64 * 2**20
 MAX_OPCODES = 10_000_000
+LONG = 1024  # bytes from which the content of an array is left in the file
 ALLOWED = "lists, tuples, strings, numbers and numpy arrays"
 
 
 class PickleRefused(ValueError):
     """The pickle holds what is not plain data, or is broken; says which."""
+
+
+class _Span:
+    """Bytes, or Latin-1 characters written as UTF-8, that stay in the file."""
+
+    def __init__(self, path: Path, offset: int, length: int, is_text: bool) -> None:
+        self.path, self.offset, self.length, self.is_text = path, offset, length, is_text
+
+    def read(self) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            content = file.read(self.length)
+        if len(content) != self.length:
+            raise PickleRefused("it was cut short while it was read")
+        return content.decode("utf-8").encode("latin-1") if self.is_text else content
+
+
+class StoredArray:
+    """A numpy array whose numbers are still in the pickle; ``numpy.asarray`` reads them (PickleRefused: they do not fit)."""
+
+    def __init__(self, span: _Span, dtype: _Dtype, shape: tuple[int, ...], order: str) -> None:
+        self.span, self.shape, self.dtype = span, shape, dtype.dtype
+        self._dtype, self._order = dtype, order
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        try:
+            array = _array(self.span.read(), self._dtype, self.shape, self._order)
+        except (OSError, UnicodeError) as error:
+            raise PickleRefused(f"an array in it cannot be read ({str(error)[:100]})") from None
+        return np.array(array, dtype=dtype) if dtype is not None or copy else array
 
 
 class _Global:
@@ -48,7 +82,8 @@ class _Array:
     """A numpy array in the making."""
 
     def __init__(self) -> None:
-        self.value: np.ndarray | None = None
+        self.places: list[int] = []  # where the memo has it
+        self.value: np.ndarray | StoredArray | None = None
 
     def build(self, state: Any) -> None:
         _need(isinstance(state, tuple) and len(state) == 5, "a numpy array of unknown form")
@@ -57,7 +92,7 @@ class _Array:
 
 
 def loads(content: bytes) -> Any:
-    """Rebuild the plain data of a pickle.
+    """Rebuild the plain data of a pickle, without dicts.
 
     Time and memory are bounded by the size of ``content``, which is at most MAX_BYTES.
 
@@ -66,38 +101,90 @@ def loads(content: bytes) -> Any:
     """
     if len(content) > MAX_BYTES:
         raise PickleRefused(f"it is larger than {MAX_BYTES >> 20} MiB")
+    return _read(_Reader(_instructions(io.BytesIO(content), len(content)), len(content)))
+
+
+def load(path: str | Path) -> Any:
+    """Rebuild the plain data of the pickle in a file of any size, dicts with plain keys included.
+
+    Arrays of LONG bytes or more are StoredArray, of which memory holds nothing; the rest is bounded by the file's size.
+
+    Raises:
+        PickleRefused: anything else than plain data is in it, or it is cut short.
+        OSError: it cannot be opened.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        return _read(_Reader(_instructions(file, size, path), size, dicts=True))
+
+
+def _read(reader: _Reader) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pickletools warns of odd escapes in broken text
-            return _Reader(content).run()
+            return reader.run()
     except PickleRefused:
         raise
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
         raise PickleRefused(f"it is broken or not a pickle ({str(error)[:100] or type(error).__name__})") from None
 
 
+def _instructions(file: BinaryIO, size: int, path: Path | None = None) -> Iterator[tuple[str, Any]]:
+    """Name and argument of each instruction; of a file that has a path, long contents as spans."""
+    while True:
+        code = file.read(1)
+        opcode = _OPCODES.get(code)
+        if opcode is None:
+            raise ValueError(f"instruction {code!r} is unknown" if code else "it ends too early")
+        width = _SIZED.get(opcode.name)
+        if width is None or path is None:
+            yield opcode.name, opcode.arg.reader(file) if opcode.arg else None
+        else:
+            yield opcode.name, _content(file, size, path, width, "UNICODE" in opcode.name)
+        if opcode.name == "STOP":
+            return
+
+
+def _content(file: BinaryIO, size: int, path: Path, width: int, is_text: bool) -> Any:
+    prefix = file.read(width)
+    length, offset = int.from_bytes(prefix, "little"), file.tell()
+    if len(prefix) < width or length > size - offset:
+        raise ValueError("it ends too early")
+    if length >= LONG:
+        file.seek(length, io.SEEK_CUR)
+        return _Span(path, offset, length, is_text)
+    return str(file.read(length), "utf-8", "surrogatepass") if is_text else file.read(length)
+
+
 class _Reader:
     """A pickle machine with a stack, marks and a memo, whose instructions only make plain data."""
 
-    def __init__(self, content: bytes) -> None:
-        self.content = content
+    def __init__(self, instructions: Iterator[tuple[str, Any]], size: int, dicts: bool = False) -> None:
+        self.instructions = instructions
+        self.dicts = dicts
+        self.most_instructions = max(MAX_OPCODES, size // 16)
+        self.most_copied = 2 * max(MAX_BYTES, size)
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.copied = 0
 
     def run(self) -> Any:
-        for count, (opcode, argument, _position) in enumerate(pickletools.genops(self.content)):
-            if count > MAX_OPCODES:
-                raise PickleRefused(f"it has more than {MAX_OPCODES} instructions")
-            name = opcode.name
+        for count, (name, argument) in enumerate(self.instructions):
+            if count > self.most_instructions:
+                raise PickleRefused(f"it has more than {self.most_instructions} instructions")
             if name in _LITERALS:
                 self.stack.append(argument)
             elif name in _INSTRUCTIONS:
                 _INSTRUCTIONS[name](self, argument)
+            elif name in _DICTS and self.dicts:
+                _DICTS[name](self, argument)
             else:
                 raise PickleRefused(f"it holds {_HOLDS.get(name, f'the instruction {name}')}; allowed are {ALLOWED}")
-        return _value(self.stack.pop())
+        result = _value(self.stack.pop())
+        _check(result)
+        return result
 
     def push(self, item: Any) -> None:
         self.stack.append(item)
@@ -128,6 +215,19 @@ class _Reader:
             raise PickleRefused("it appends to something that is not a list")
         return target
 
+    def make_dict(self, _: Any) -> None:
+        made: dict[Any, Any] = {}
+        _set_items(made, self.pop_mark())
+        self.stack.append(made)
+
+    def set_item(self, _: Any) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        _set_items(self.stack[-1], [key, value])
+
+    def set_items(self, _: Any) -> None:
+        items = self.pop_mark()
+        _set_items(self.stack[-1], items)
+
     def make_tuple(self, size: int) -> None:
         if len(self.stack) < size:
             raise IndexError("stack is empty")
@@ -135,7 +235,10 @@ class _Reader:
         self.stack[-size:] = [items]
 
     def memoize(self, index: int | None) -> None:
-        self.memo[len(self.memo) if index is None else index] = self.stack[-1]
+        index, item = len(self.memo) if index is None else index, self.stack[-1]
+        self.memo[index] = item
+        if isinstance(item, _Array):
+            item.places.append(index)
 
     def find_global(self, name: str) -> None:
         if name not in _GLOBALS:
@@ -177,6 +280,33 @@ class _Reader:
         _need(isinstance(target, _Array | _Dtype), "an object with a state")
         self.charge(state)
         target.build(state)
+        if isinstance(target, _Array):  # it is made: whoever names it means the array
+            made: Any = target.value
+            self.stack[-1] = made
+            self.memo.update((index, made) for index in target.places if self.memo.get(index) is target)
+
+
+def _set_items(target: Any, items: list[Any]) -> None:
+    if not isinstance(target, dict):
+        raise PickleRefused("it sets keys of something that is not a dict")
+    _need(len(items) % 2 == 0, "a dict with a key that has no value")
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        # nothing deep or of a chosen hash: those could stop or crash a reader
+        plain = key is None or type(key) in (str, bytes, bool) or (type(key) is int and abs(key) < 2**31)
+        _need(plain, "a dict with keys that are neither text nor small numbers")
+        target[key] = value
+
+
+def _check(item: Any) -> None:
+    """Look through all that was read, each container once: nothing half made or callable may be in it."""
+    seen: set[int] = set()
+    waiting: list[Any] = [item]
+    while waiting:
+        item = waiting.pop()
+        _need(not isinstance(item, _Global | _Dtype | _Array), "a class, a function or an unfinished array")
+        if isinstance(item, list | tuple | dict) and id(item) not in seen:
+            seen.add(id(item))
+            waiting.extend(item.values() if isinstance(item, dict) else item)
 
 
 def _need(condition: object, otherwise: str) -> None:
@@ -205,8 +335,10 @@ def _finished(item: Any) -> Any:
     return item
 
 
-def _encode(text: Any, encoding: Any) -> bytes:
+def _encode(text: Any, encoding: Any) -> Any:
     """Bytes, as Python 3 writes them in pickles of protocol 2 and below."""
+    if isinstance(text, _Span) and text.is_text and encoding == "latin1":
+        return text
     _need(isinstance(text, str) and encoding == "latin1", "text in an unknown encoding")
     return bytes(text, "latin-1")
 
@@ -216,16 +348,19 @@ def _dtype(code: Any, *_: Any) -> _Dtype:
     return _Dtype(code)
 
 
-def _array(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+def _array(content: Any, dtype: Any, shape: Any, order: Any) -> Any:
     _need(isinstance(dtype, _Dtype), "a numpy array without a dtype")
-    sizes = isinstance(shape, tuple) and all(type(n) is int and 0 <= n <= MAX_BYTES for n in shape) and len(shape) <= 8
+    sizes = isinstance(shape, tuple) and all(type(n) is int and 0 <= n <= 2**40 for n in shape) and len(shape) <= 8
     _need(sizes and order in ("C", "F"), "a numpy array of unknown shape")
+    if isinstance(content, _Span):
+        return _stored(content, dtype, shape, order)
     if isinstance(content, str):  # bytes of Python 2
         content = content.encode("latin-1")
     if dtype.dtype.kind == "O":
         _need(isinstance(content, list) and len(content) == math.prod(shape), "a numpy array whose content does not fit")
         flat = np.empty(len(content), dtype=object)
-        flat[:] = [_finished(item) for item in content]
+        for i, item in enumerate(content):  # one by one: numpy would look into lists and arrays
+            flat[i] = _finished(item)
         return flat.reshape(shape, order=order)
     fits = isinstance(content, bytes | bytearray) and len(content) == math.prod(shape) * dtype.dtype.itemsize
     _need(fits and dtype.dtype.itemsize, "a numpy array whose content does not fit its shape")
@@ -235,13 +370,20 @@ def _array(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     return np.frombuffer(content, dtype=dtype.dtype).reshape(shape, order=order)
 
 
-def _array_of_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
-    array = _Array()
-    array.value = _array(content, dtype, shape, order)
-    return array
+def _stored(span: _Span, dtype: _Dtype, shape: tuple[int, ...], order: str) -> StoredArray:
+    size = math.prod(shape) * dtype.dtype.itemsize
+    _need(dtype.dtype.kind in "biuf" and size, "a long numpy array that is not of numbers")
+    least, most = (-(-span.length // 2), span.length) if span.is_text else (span.length, span.length)
+    _need(least <= size <= most, "a numpy array whose content does not fit its shape")
+    return StoredArray(span, dtype, shape, order)
+
+
+def _array_of_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> Any:
+    return _array(content, dtype, shape, order)
 
 
 def _scalar(dtype: Any, content: Any) -> Any:
+    _need(not isinstance(content, _Span), "a number of many bytes")
     return _array(content, dtype, (1,), "C")[0]
 
 
@@ -258,6 +400,8 @@ _GLOBALS = {f"numpy.{core}.{name}": token for core in ("core", "_core") for name
     "builtins.bytes": "bytes",
     "__builtin__.bytes": "bytes",
 }
+_OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
+_SIZED = {"BINUNICODE": 4, "BINUNICODE8": 8, "BINBYTES": 4, "BINBYTES8": 8, "BYTEARRAY8": 8}  # bytes of the length
 _NUMBERS = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT")
 _TEXTS = ("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
 _LITERALS = frozenset((*_NUMBERS, *_TEXTS, "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"))
@@ -291,4 +435,10 @@ _INSTRUCTIONS: dict[str, Callable[[_Reader, Any], None]] = {
     "STACK_GLOBAL": _Reader.stack_global,
     "REDUCE": _Reader.reduce,
     "BUILD": _Reader.build,
+}
+_DICTS: dict[str, Callable[[_Reader, Any], None]] = {
+    "EMPTY_DICT": lambda reader, _: reader.push({}),
+    "DICT": _Reader.make_dict,
+    "SETITEM": _Reader.set_item,
+    "SETITEMS": _Reader.set_items,
 }

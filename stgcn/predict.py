@@ -18,7 +18,7 @@ from stgcn.action import Started, choose_gpus
 from stgcn.config import is_set
 from stgcn.description import KEY, check_classes, describe, differences, num_joints, unreadable
 from stgcn.errors import CheckpointError, DataError, SpecError
-from stgcn.graph import LAYOUTS
+from stgcn.graph import resolve
 
 log = logging.getLogger("stgcn")
 
@@ -98,7 +98,7 @@ class OnnxPredictor:
             problem = unreadable(description)
             return description, [problem] if problem else differences(description, model, dataset, ignore_defaults=True)
         check_classes(dataset)
-        layout = LAYOUTS[model.graph_layout]
+        layout = resolve(model.graph_layout)
         rows = [
             ("channels", self.shape[1], "model.input_channels", model.input_channels),
             ("joints", self.shape[3], f"model.graph_layout {layout.name}", layout.num_joints),
@@ -152,6 +152,7 @@ def prepare(action: Started, name: str, *, need_labels: bool) -> tuple[Predictor
         need_labels=need_labels,
     )
     _check_shape(predictor, skeletons)
+    _check_persons(described, skeletons)
     for note in skeletons.notes:
         log.warning(note)
     return predictor, skeletons
@@ -213,6 +214,16 @@ def _check_shape(predictor: Predictor, skeletons: arrays.SkeletonSet) -> None:
     ]
     if problems:
         raise DataError(problems)
+
+
+def _check_persons(described: dict[str, Any], skeletons: arrays.SkeletonSet) -> None:
+    """The network averages over all person slots, empty ones too: another number of them gives other answers."""
+    trained, have = described.get("num_persons"), skeletons.num_persons
+    if trained and trained != have:
+        raise DataError(
+            f"test data: it has M={have} persons, the model was trained with M={trained}: pad the missing slots with zeros, or "
+            "cut the surplus ones"
+        )
 
 
 def _onnx_session(path: Path) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from stgcn import files
 from stgcn.body import CLASSES, Person, move
-from stgcn.errors import SpecError
+from stgcn.errors import RefusedError, SpecError
 from stgcn.graph import LAYOUTS
 
 LAYOUT = LAYOUTS["nvidia"]
@@ -37,12 +37,29 @@ info.json                   joints, edges, counts, seed
 
 def run(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The tool ``sample_data``: ``out``, ``per_class`` (of train; the others get a third), ``frames``, ``seed``."""
-    count = int(settings["per_class"])
+    count, seed = int(settings["per_class"]), int(settings["seed"])
+    if count < 1 or seed < 0:
+        raise SpecError(
+            [f"--per-class is {count}; allowed: at least 1"] * (count < 1)
+            + [f"--seed is {seed}; allowed: at least 0"] * (seed < 0)
+        )
+    _keep_real_data(Path(settings["out"]))
     rest = max(1, count // 3)
-    written = write_sample(
-        settings["out"], per_class=(count, rest, rest), frames=int(settings["frames"]), seed=int(settings["seed"])
-    )
+    written = write_sample(settings["out"], per_class=(count, rest, rest), frames=int(settings["frames"]), seed=seed)
     return {"metrics": {"sequences": len(CLASSES) * (count + 2 * rest)}, "artifacts": written["files"]}
+
+
+def _keep_real_data(folder: Path) -> None:
+    """Refuse a folder that holds sequences this tool did not write."""
+    held = sorted(path.name for path in folder.glob("*_data.npy")) if folder.is_dir() else []
+    if not held:
+        return
+    try:
+        ours = "synthetic" in (folder / "README.txt").read_text(encoding="utf-8").lower()
+    except (OSError, UnicodeDecodeError):
+        ours = False
+    if not ours:
+        raise RefusedError(f"{folder} holds {', '.join(held)}, which is no sample of this tool; give another folder with --out")
 
 
 def write_sample(

@@ -7,7 +7,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from stgcn.checkpoint import Checkpoint, load_fitting, misfits, read
 from stgcn.config import is_set
 from stgcn.data import SkeletonData
 from stgcn.description import check_classes, describe, differences
-from stgcn.errors import CheckpointError, SpecError
+from stgcn.errors import CheckpointError, DataError, SpecError
 from stgcn.fit import fit, loggers_for
-from stgcn.graph import LAYOUTS, adjacency
+from stgcn.graph import adjacency, resolve
+from stgcn.inspect import leaks
 from stgcn.model import STGCN
 from stgcn.module import PoseClassifier
 from stgcn.status import StatusLog
@@ -56,7 +57,7 @@ def main(settings: config.TrainSpec, folder: Path, status: StatusLog) -> dict[st
     resumed = read_resumed(settings)
     pretrained = None if resumed else read_pretrained(settings)
     train, val = read_data(settings)
-    tell(status, [*train.notes, *val.notes, *notes(settings, folder, train, resumed)])
+    tell(status, [*train.notes, *val.notes, *leaks.quick([train, val]), *notes(settings, folder, train, resumed)])
     files.write_json(folder / "data_facts.json", {s.split: arrays.facts(s, settings.dataset.label_map) for s in (train, val)})
 
     seed = seed_everything(settings.train.seed)
@@ -101,10 +102,15 @@ def check_spec(settings: config.TrainSpec) -> None:
     """
     optim = settings.train.optim
     problems = []
-    try:
-        check_classes(settings.dataset)
-    except SpecError as error:
-        problems += error.problems
+    checks: list[Callable[[], object]] = [
+        lambda: check_classes(settings.dataset),
+        lambda: resolve(settings.model.graph_layout),
+    ]
+    for check in checks:
+        try:
+            check()
+        except SpecError as error:
+            problems += error.problems
     if optim.lr_scheduler == "AutoReduce" and optim.lr_decay >= 1:
         problems.append(f"train.optim.lr_decay is {optim.lr_decay:g}; AutoReduce needs a factor below 1")
     if settings.wandb.enable and not _installed("wandb"):
@@ -186,20 +192,27 @@ def start_from(network: STGCN, pretrained: Checkpoint, status: StatusLog) -> dic
 def read_data(settings: config.TrainSpec) -> list[arrays.SkeletonSet]:
     """Read the training and the validation set; a DataError names the problems of both."""
     model, dataset = settings.model, settings.dataset
+    layout = resolve(model.graph_layout)
     common = {
         "channels": model.input_channels,
-        "num_joints": LAYOUTS[model.graph_layout].num_joints,
-        "layout_name": model.graph_layout,
+        "num_joints": layout.num_joints,
+        "layout_name": layout.name,
         "num_classes": dataset.num_classes,
         "label_map": dataset.label_map,
         "need_labels": True,
     }
-    return arrays.read_sets(
+    train, val = arrays.read_sets(
         [
             {"split": split, **arrays_of(paths), **common}
             for split, paths in (("train", dataset.train_dataset), ("val", dataset.val_dataset))
         ]
     )
+    if train.num_persons != val.num_persons:
+        raise DataError(
+            f"train data has M={train.num_persons} persons and val data M={val.num_persons}: the network averages over all M "
+            "slots, so both need the same; pad the smaller one with zeros, or cut the larger one"
+        )
+    return [train, val]
 
 
 def arrays_of(paths: config.DataPaths) -> dict[str, str | None]:
@@ -256,7 +269,7 @@ def build_network(settings: config.TrainSpec) -> STGCN:
     """An untrained network as the spec describes it."""
     model = settings.model
     return STGCN(
-        torch.from_numpy(adjacency(LAYOUTS[model.graph_layout], model.graph_strategy)),
+        torch.from_numpy(adjacency(resolve(model.graph_layout), model.graph_strategy)),
         model.input_channels,
         settings.dataset.num_classes,
         dropout=model.dropout,

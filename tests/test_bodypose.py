@@ -80,7 +80,6 @@ def test_a_track_whose_root_was_never_seen_stays_unconverted(tmp_path):
 @pytest.mark.parametrize(
     ("ids", "expected"),
     [
-        (({}, {}), {("0", "1"), ("1", "1")}),
         (({"batch_id": 5}, {"batch_id": 3}), {("5", "1"), ("3", "1")}),
         (({"batch_id": 0, "source_id": 7}, {"batch_id": 1, "source_id": 9}), {("7", "1"), ("9", "1")}),
         (({"source_id": "door"}, {"source_id": "yard"}), {("door", "1"), ("yard", "1")}),
@@ -90,6 +89,12 @@ def test_objects_of_different_streams_are_different(tmp_path, ids, expected):
     tracks, _ = read(tmp_path, [record(*(batch(thing(), **i) for i in ids))] * 3)
     assert set(tracks) == expected
     assert {track.frames for track in tracks.values()} == {3}
+
+
+def test_without_stream_ids_the_batches_are_frames_of_one_stream(tmp_path):
+    tracks, _ = read(tmp_path, [record(batch(thing()), batch(thing()))] * 3)
+    assert set(tracks) == {("0", "1")}
+    assert {track.frames for track in tracks.values()} == {6}
 
 
 @pytest.mark.parametrize(

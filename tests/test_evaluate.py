@@ -29,7 +29,7 @@ def test_numbers_and_files(tmp_path: Path) -> None:
     metrics = result["metrics"]
     assert metrics["loss"] == pytest.approx(torch.nn.functional.cross_entropy(logits, torch.tensor(labels)).item(), rel=1e-5)
     assert metrics["accuracy"] == pytest.approx(100 * np.mean(logits.argmax(1).numpy() == labels))
-    assert metrics["top3_accuracy"] == 100.0
+    assert metrics["top5_accuracy"] == 100.0
     assert metrics["sequences"] == 7
     folder = tmp_path / "evaluate"
     assert json.loads((folder / "metrics.json").read_text()) == metrics

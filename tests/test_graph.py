@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from stgcn.config import LAYOUT_NAMES
-from stgcn.graph import LAYOUTS, adjacency
+from stgcn.graph import LAYOUTS, adjacency, canonical, from_plain
 
-# layout: joints, edges, centre, non-zero entries of the three spatial partitions
+# layout: joints, edges, centre, and for TAO's the non-zero entries of the three spatial partitions
 KNOWN = {
     "nvidia": (34, 35, 0, [34, 62, 8]),
     "openpose": (18, 17, 1, [18, 25, 9]),
@@ -14,6 +14,12 @@ KNOWN = {
     "ntu-rgb+d": (25, 24, 20, [25, 40, 8]),
     "ntu_edge": (24, 23, 2, [24, 41, 5]),
     "coco": (17, 19, 0, [17, 34, 4]),
+    "body_25": (25, 24, 1, None),
+    "halpe_26": (26, 25, 18, None),
+    "mediapipe_33": (33, 39, 0, None),
+    "hand_21": (21, 21, 0, None),
+    "kinect_v1_20": (20, 19, 2, None),
+    "smpl_24": (24, 23, 0, None),
 }
 
 
@@ -31,7 +37,20 @@ def test_layout(name):
     partitions = adjacency(layout, "spatial")
     assert partitions.shape == (3, joints, joints)
     assert partitions.dtype == np.float32
-    assert [int(np.count_nonzero(p)) for p in partitions] == spatial
+    assert spatial is None or [int(np.count_nonzero(p)) for p in partitions] == spatial
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_builtin_layout_passes_its_own_checks_and_mirrors(name):
+    layout = LAYOUTS[name]
+    assert from_plain(layout.as_plain(), "") == (layout, [])
+    for left, right in layout.pairs:
+        assert canonical(layout.joints[left]) == ("left", canonical(layout.joints[right])[1])
+        assert canonical(layout.joints[right])[0] == "right"
+    assert 2 * len(layout.pairs) == sum(bool(canonical(joint)[0]) for joint in layout.joints)
+    mirror = {**dict(layout.pairs), **{right: left for left, right in layout.pairs}}
+    bones = {frozenset(edge) for edge in layout.edges}
+    assert {frozenset(mirror.get(i, i) for i in bone) for bone in bones} == bones
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -23,19 +23,19 @@ RUNNER = [
     {"skill", "infer", "automl", "report"},
     {"schema", "jobs"},
     {"spec", "storage", "backend", "checkpoints"},
-    {"redact"},
+    {"redact", "stopping"},
     {"errors"},
 ]
 STGCN = [
-    {"train", "evaluate", "inference", "export", "dataset_convert", "sample"},
+    {"train", "evaluate", "inference", "stream", "export", "dataset_convert", "layout", "sample"},
     {"fit", "predict"},
-    {"callbacks", "action"},
+    {"callbacks", "action", "importer", "inspect"},
     {"module", "checkpoint"},
     {"model", "data"},
-    {"arrays", "augment", "metrics"},
-    {"description", "bodypose", "status"},
-    {"labels", "files", "body", "jsonlist"},
-    {"config", "graph", "npy", "pickles", "quiet"},
+    {"arrays", "augment", "drawing", "metrics", "tracking"},
+    {"description", "bodypose", "formats", "status"},
+    {"annotations", "labels", "files", "body", "jsonlist", "remap", "splits"},
+    {"config", "graph", "npy", "pickles", "quiet", "windows"},
     {"errors"},
 ]
 LADDERS = {"runner": RUNNER, "stgcn": STGCN}

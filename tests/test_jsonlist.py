@@ -85,3 +85,25 @@ def test_an_item_without_end_is_refused(path, monkeypatch):
     path.write_text('["' + "x" * 10_000)
     with pytest.raises(DataError, match="too long"):
         list(jsonlist.items(path))
+
+
+def test_the_pieces_of_an_object(path):
+    content = {"fps": 29.97, "none": [], "frames": [{"a": [1, 2]}, 3], "size": {"w": 640}, "last": -12.5e-3}
+    path.write_text(json.dumps(content))
+    expected = [
+        ("value", "fps", 29.97), ("list", "none", None), ("list", "frames", None), ("item", "frames", {"a": [1, 2]}),
+        ("item", "frames", 3), ("value", "size", {"w": 640}), ("value", "last", -12.5e-3),
+    ]  # fmt: skip
+    for chunk in (1, 2, 3, 5, 17, 1000):
+        assert [tuple(entry) for entry in jsonlist.entries(path, chunk=chunk)] == expected
+    path.write_text("{}")
+    assert list(jsonlist.entries(path)) == []
+
+
+@pytest.mark.parametrize(
+    "content", ['{"a"', '{"a":', '{"a": 1', '{"a": 1,', '{"a": 1,}', "{a: 1}", '{"a" 1}', '{"a": [1}', "{} x", "7"]
+)
+def test_broken_objects_say_so(path, content):
+    path.write_text(content)
+    with pytest.raises(DataError, match=r"x.json is (broken|not a JSON)"):
+        list(jsonlist.entries(path))

@@ -303,3 +303,71 @@ def test_an_unwritable_results_folder_is_refused_before_anything(toy: Any) -> No
     done = toy.run("--set", f"results_dir={toy.folder / 'file' / 'x'}")
     assert done.code == 7
     assert not (toy.folder / "workspace" / "jobs").exists()
+
+
+def test_wrong_data_ends_a_search_at_once_with_its_own_exit_code(toy: Any) -> None:
+    done = toy.run("--budget", "trials=5", "--set", "train.behave=refuse", automl="on")
+    assert done.code == 4
+    assert [p["says"] for p in done.envelope["error"]["problems"]] == ["row 3 is not a number", "row 7 is empty"]
+    assert len([r for r in toy.jobs() if r["study_job"]]) == 1
+
+
+def test_a_time_budget_cuts_the_trials_after_the_first(toy: Any) -> None:
+    started = time.monotonic()
+    done = toy.run("--budget", "time=3s", "--set", "train.seconds=0.5", "--set", "num_epochs=4", automl="on")
+    assert done.code == 0, done.err
+    assert time.monotonic() - started < 8
+    trials = done.data["automl"]["trials"]
+    assert trials[0]["state"] == "COMPLETE"
+    assert trials[-1]["state"] == "CANCELED"
+    assert "time budget" in trials[-1]["error"]
+    assert done.data["automl"]["best"]["number"] == 0
+
+
+def test_an_interrupted_search_keeps_the_running_trials_checkpoints(toy: Any) -> None:
+    process = toy.start("--automl", "on", "--budget", "trials=3", "--set", "train.seconds=0.4", "--set", "num_epochs=50")
+    until(lambda: list(toy.folder.rglob("*.pth")))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    trial = next(r for r in toy.jobs() if r["study_job"])
+    assert trial["state"] == "CANCELED"
+    assert trial["checkpoints"]
+    assert all(Path(c["path"]).exists() for c in trial["checkpoints"])
+    assert f"--resume {trial['id']}" in " ".join(json.loads(out)["next"])
+    resumed = toy(
+        "run", "tao-train-toy", "train", "--resume", trial["id"], "--set", "num_epochs=1", "--set", "train.seconds=0", "--json"
+    )
+    assert resumed.code == 0, resumed.err
+    assert resumed.data["route"]["kind"] == "direct"
+    assert resumed.data["metrics"]["resumed"]
+
+
+def test_a_canceled_trial_does_not_end_the_search(toy: Any) -> None:
+    done = toy.run("--detach", "--budget", "trials=2", "--set", "train.seconds=1.5", "--set", "num_epochs=2", automl="on")
+    trial = until(lambda: next((r for r in toy.jobs() if r["study_job"] and r["state"] == "RUNNING"), None))
+    assert toy("cancel", trial["id"]).code == 0
+    assert toy("wait", done.data["job_id"], "--timeout", "40").code == 0
+    study = next(r for r in toy.jobs() if r["id"] == done.data["job_id"])
+    assert [t["state"] for t in study["automl"]["trials"]] == ["CANCELED", "COMPLETE"]
+
+
+def test_jobs_in_one_folder_do_not_adopt_each_others_checkpoints(toy: Any) -> None:
+    folder = f"train.results_dir={toy.folder / 'shared'}"
+    toy.run("--set", folder, "--set", "num_epochs=3")
+    second = toy.run("--set", folder, "--set", "num_epochs=1")
+    assert [c["epoch"] for c in second.data["checkpoints"]] == [0]
+
+
+def test_a_deleted_checkpoint_of_a_trial_is_a_parent_error_that_names_the_search(toy: Any) -> None:
+    study = toy.run("--budget", "trials=3", "--set", "num_epochs=1", automl="on").data
+    loser = next(t["job_id"] for t in study["automl"]["trials"] if t["job_id"] != study["automl"]["best"]["job_id"])
+    done = toy("run", "tao-train-toy", "evaluate", "--parent", loser, "--json")
+    assert done.code == 5
+    assert study["job_id"] in json.dumps(done.envelope["error"])
+
+
+def test_resume_is_for_training_and_no_search(toy: Any) -> None:
+    job = toy.run("--set", "num_epochs=1").data["job_id"]
+    assert toy("plan", "tao-train-toy", "evaluate", "--resume", job).code == 2
+    assert toy("plan", "tao-train-toy", "train", "--resume", job, "--automl", "on").code == 2

@@ -38,7 +38,7 @@ def test_summary_of_nothing():
 
 
 @pytest.mark.parametrize(
-    ("k", "key", "expected"), [(5, "top3_accuracy", 100.0), (2, "top2_accuracy", 100.0), (1, "top1_accuracy", 50.0)]
+    ("k", "key", "expected"), [(5, "top5_accuracy", 100.0), (2, "top2_accuracy", 100.0), (1, "top1_accuracy", 50.0)]
 )
 def test_top_k(k, key, expected):
     probs = np.array([[0.6, 0.3, 0.1], [0.4, 0.5, 0.1], [0.2, 0.2, 0.6], [0.4, 0.4, 0.2]])

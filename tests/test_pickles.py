@@ -194,6 +194,88 @@ def test_too_many_instructions_are_refused(monkeypatch):
         pickles.loads(pickle.dumps(([str(i) for i in range(1000)], [0] * 1000)))
 
 
+def stored(tmp_path, content):
+    path = tmp_path / "x.pkl"
+    path.write_bytes(content)
+    return pickles.load(path)
+
+
+DICTS = {
+    "empty": {},
+    "of plain keys": {"a": 1, 2: [3.5], b"c": None, None: "x", True: {}},
+    "of annotations": {"split": {"train": ["a"]}, "annotations": [{"frame_dir": "a", "shape": (480, 640), "x": np.float16(2)}]},
+    "shared": [{"a": 1}] * 3,
+}
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("name", DICTS)
+def test_files_may_hold_dicts(tmp_path, name, protocol):
+    assert stored(tmp_path, pickle.dumps(DICTS[name], protocol)) == DICTS[name]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("dtype", ["f2", "f4", ">f8", "u1", "i8"])
+def test_long_arrays_of_files_stay_there_until_they_are_looked_at(tmp_path, dtype, protocol):
+    array = (np.arange(6000) % 251).reshape(30, 20, 10).astype(dtype)
+    array = np.asfortranarray(array) if dtype == "f4" else array
+    ragged = np.empty(2, dtype=object)
+    ragged[0], ragged[1] = array, array[:3]
+    read = stored(tmp_path, pickle.dumps({"one": array, "two": [array, ragged]}, protocol))
+    if protocol >= 1:
+        assert isinstance(read["one"], pickles.StoredArray)
+        assert read["one"].shape == array.shape
+    for found in (read["one"], read["two"][0], read["two"][1][0]):
+        assert np.array_equal(np.asarray(found), array)
+    assert np.array_equal(np.asarray(read["two"][1][1]), array[:3])
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+@pytest.mark.parametrize("name", [name for name in EVIL if name not in ("a dict", "in a tuple key")])
+def test_files_with_more_than_plain_data_are_refused_too(tmp_path, name, protocol):
+    value, named = EVIL[name]
+    for hidden in (value, {"a": value}, {"a": [{"b": (1, value)}]}):
+        with pytest.raises(pickles.PickleRefused) as caught:
+            stored(tmp_path, pickle.dumps(hidden, protocol))
+        assert named in str(caught.value)
+    assert not os.path.exists(TOUCH)
+
+
+# Of a file, neither its size nor what it says again and again is a reason: long contents stay in it.
+@pytest.mark.parametrize("name", [name for name in HAND_MADE if name not in ("more than 64 MiB", "copies of copies")])
+def test_broken_files_are_refused(tmp_path, name):
+    with pytest.raises(pickles.PickleRefused):
+        stored(tmp_path, HAND_MADE[name])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"}I1\nI2\nI3\nu.", "broken"),
+        (b"](I1\nI2\nu.", "not a dict"),
+        (b"}(I1\nu.", "no value"),
+        (pickle.dumps({(1, 2): 3}), "neither text nor small numbers"),
+        (pickle.dumps({2**61 - 1: 3}), "neither text nor small numbers"),
+        (pickle.dumps({1.5: 3}), "neither text nor small numbers"),
+        (pickle.dumps({"x": np.arange(900.0)})[:-200], "too early"),
+        (pickle.dumps(np.arange(900, dtype="i8"), 2).replace(b"M\x84\x03", b"M\x85\x19"), "does not fit"),
+        (pickle.dumps(np.array(["a" * 90] * 90)), "not of numbers"),
+        (b"(cnumpy\nndarray\nI1\nt.", "a class or function"),
+        (b"}Vx\n(cnumpy\nndarray\nts.", "a class, a function"),
+    ],
+)
+def test_files_of_odd_dicts_and_arrays_are_refused(tmp_path, content, says):
+    with pytest.raises(pickles.PickleRefused, match=says):
+        stored(tmp_path, content)
+
+
+def test_an_array_whose_text_lies_about_its_length_is_refused_when_it_is_read(tmp_path):
+    content = pickle.dumps(np.full(900, 255, dtype="u1"), 2)  # each byte is two of UTF-8
+    array = stored(tmp_path, content.replace("\xff\xff".encode(), b"abcd"))
+    with pytest.raises(pickles.PickleRefused, match="does not fit"):
+        np.asarray(array)
+
+
 def test_what_it_reads_is_what_pickle_reads():
     value = ([f"n{i}" for i in range(500)], np.arange(500))
     content = pickle.dumps(value)

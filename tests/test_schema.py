@@ -143,7 +143,7 @@ def test_search_space_of_the_default_spec(train):
         "train.optim.patience": "it has no effect while train.optim.lr_scheduler is 'MultiStep'",
     }
     lr = by_key["train.optim.lr"]
-    assert (lr.kind, lr.low, lr.high, lr.scale, lr.default, lr.parent_param) == ("float", 0.001, 0.3, "log", 0.1, True)
+    assert (lr.kind, lr.low, lr.high, lr.scale, lr.default, lr.parent_param) == ("float", 0.0001, 0.3, "log", 0.1, True)
     assert all(p.low < p.high for p in space)
 
 

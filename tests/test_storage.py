@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,8 +15,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from runner import storage
-from runner.errors import StorageError
+from runner import backend, launch, render, storage, tao_cli
+from runner.errors import Canceled, StorageError
+from runner.jobs import JobStore
 
 MB = 1024 * 1024
 
@@ -100,27 +103,12 @@ def test_an_object_uploaded_in_parts_is_verified_too(s3, tmp_path):
     assert storage.fetch("s3://data/big.npy", tmp_path).read_bytes() == body
 
 
-@pytest.mark.parametrize("damage", [b"abX", b"ab"])
-def test_damaged_content_is_refused_and_leaves_nothing(s3, tmp_path, monkeypatch, damage):
-    s3.put_object(Bucket="data", Key="a.npy", Body=b"abc")
-    verify = storage._verify
-
-    def damaged(client, place, head, path: Path) -> None:
-        path.write_bytes(damage)
-        verify(client, place, head, path)
-
-    monkeypatch.setattr(storage, "_verify", damaged)
-    with pytest.raises(StorageError, match=r"does not match the object's ETag|2 bytes came instead of 3"):
-        storage.fetch("s3://data/a.npy", tmp_path / "cache")
-    assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
-
-
 @pytest.mark.parametrize(
     ("uri", "says"),
     [
         ("s3://absent/a.npy", "no such bucket: absent"),
         ("s3://data/absent.npy", "no such object in the bucket: absent.npy"),
-        ("s3://data/folder/", "names no object"),
+        ("s3://data/folder/", "nor a folder with any"),
         ("s3://data", "names no object"),
         ("s3://Bad_Bucket!/a", "Bad_Bucket!"),
     ],
@@ -151,7 +139,6 @@ def test_an_unknown_profile_and_a_bad_endpoint_are_named(monkeypatch, tmp_path):
 
 def test_a_store_that_is_not_there(s3, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     with pytest.raises(StorageError, match="cannot be reached") as caught:
         storage.fetch("s3://data/a.npy", tmp_path)
     assert "AWS_ENDPOINT_URL" in caught.value.hint
@@ -190,6 +177,8 @@ def test_refusals_are_told_apart(s3, monkeypatch, tmp_path, code, says):
 
 def test_check_bucket(s3):
     storage.check_bucket("s3://data/results")
+    assert "Contents" not in s3.list_objects_v2(Bucket="data")
+    assert not s3.list_multipart_uploads(Bucket="data").get("Uploads")
     with pytest.raises(StorageError, match="no such bucket: absent"):
         storage.check_bucket("s3://absent/results")
 
@@ -244,15 +233,60 @@ def test_upload_takes_what_belongs_and_says_what_it_left_out(s3, tmp_path):
 def test_the_manifest_comes_last(s3, tmp_path, monkeypatch):
     folder = results(tmp_path / "r")
     (folder / "zzz_unreadable").write_text("x")
-    digest = storage.hashlib.file_digest
+    read = Path.read_bytes
 
-    def fail(file, *rest):
-        if file.name.endswith("zzz_unreadable"):
+    def fail(path: Path) -> bytes:
+        if path.name == "zzz_unreadable":
+            time.sleep(1)  # the others are through
             raise OSError(5, "Input/output error")
-        return digest(file, *rest)
+        return read(path)
 
-    monkeypatch.setattr(storage.hashlib, "file_digest", fail)
+    monkeypatch.setattr(Path, "read_bytes", fail)
     with pytest.raises(StorageError, match="a local file failed"):
         storage.upload_tree(folder, "s3://data")
     assert "status.json" in keys(s3)
     assert storage.MANIFEST not in keys(s3)
+
+
+# -- where it is used --------------------------------------------------------------------------------------------
+
+
+def test_taos_command_line_takes_inputs_from_s3(s3, tmp_path, monkeypatch, capsys):
+    s3.put_object(Bucket="data", Key="bodypose.json", Body=b"[]")
+    monkeypatch.setenv("SKILLBANK_WORKSPACE", str(tmp_path / "w"))
+    seen: list[dict] = []
+    monkeypatch.setattr("runner.backend.run_here", lambda _entry, spec: seen.append(spec) or backend.Outcome({}, {}, []))
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(f"results_dir: {tmp_path / 'r'}\ndataset_convert: {{data: s3://data/bodypose.json}}\n")
+    assert tao_cli.main(["dataset_convert", "-e", str(spec)]) == 0
+    path = Path(seen[0]["dataset_convert"]["data"])
+    assert path.read_bytes() == b"[]"
+    assert path.is_relative_to(tmp_path / "w" / "cache")
+    assert tao_cli.main(["dataset_convert", "-e", str(spec), "dataset_convert.data=s3://data/none.json"]) == 6
+    assert tao_cli.main(["dataset_convert", "-e", str(spec), "results_dir=s3://data/r"]) == 2
+    assert "skillbank run" in capsys.readouterr().err
+    assert len(seen) == 1
+
+
+def test_a_job_that_is_to_end_ends_its_transfer(tmp_path):
+    stop, lines, moved = launch.Stop(), [], storage.Moved("fetching", "s3://b/k", 5_000_000, 20_000_000)
+    store = JobStore(tmp_path)
+    moving = launch._mover(store, {"id": "pose-train-0123"}, stop, launch.QUIET._replace(bar=lines.append))
+    moving(moved)
+    assert lines == ["fetching s3://b/k  25 % of 20.0 MB"]
+    stop.signal = 15
+    with pytest.raises(Canceled, match="ended while fetching s3://b/k"):
+        moving(moved)
+
+
+def test_the_bar_is_for_terminals(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream, shown in ((Terminal(), "fetching\r\x1b[Kdone\n"), (io.StringIO(), "done\n")):
+        progress = render.Progress(stream)
+        progress.bar("fetching")
+        progress.bar("too soon to be drawn again")
+        progress.say("done")
+        assert stream.getvalue() == shown

@@ -292,7 +292,9 @@ def test_wrong_input(tmp_path: Path, trained: tuple, case: str, kind: type[error
 @pytest.mark.parametrize(
     ("existing", "num_gpus", "gpu_ids", "expected"),
     [
-        (0, 4, (0,), []),
+        (0, 1, (0,), []),
+        (0, 4, (0,), "this machine has none"),
+        (0, 1, (2,), "this machine has none"),
         (4, 1, (2,), [2]),
         (4, 2, (0,), [0, 1]),
         (4, 1, (1, 3), [1, 3]),

@@ -166,8 +166,13 @@ def _ended(record: dict[str, Any], workspace: Path) -> Reply:
     if record["state"] == "COMPLETE" and record["action"] == "train":
         head = f"skillbank run {record['skill']}"
         following = [f"{head} {a} --parent {job}" for a in ("evaluate --dataset DIR", "export", "inference --dataset DIR")]
-    elif record["state"] == "CANCELED" and record.get("checkpoints"):
-        following = [f"skillbank run {record['skill']} {record['action']} --resume {job} ..."]
+    elif record["state"] == "COMPLETE" and "train_data" in (record.get("artifacts") or {}):
+        following = [f"skillbank run {record['skill']} train --dataset {_quoted(str(record['results_dir']))}"]
+    elif record["state"] == "CANCELED":
+        following = [
+            f"skillbank run {record['skill']} {record['action']} --resume {j} --workspace {workspace}"
+            for j in _resumable(record)
+        ]
     else:
         following = [f"skillbank logs {job}"] if code else []
     return Reply(
@@ -177,6 +182,12 @@ def _ended(record: dict[str, Any], workspace: Path) -> Reply:
         code,
         error={**error, "job_id": record["id"]} if error else None,
     )
+
+
+def _resumable(record: dict[str, Any]) -> list[str]:
+    """The jobs a canceled one can be continued from: itself, or the trials of a search that were cut off."""
+    trials = (record.get("automl") or {}).get("trials") or []
+    return [t["job_id"] for t in trials if t["state"] == "CANCELED"] or ([record["id"]] if record.get("checkpoints") else [])
 
 
 def _again(verb: str) -> str:
@@ -224,6 +235,9 @@ def logs_(arguments: argparse.Namespace) -> Reply:
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     if arguments.lines:
         text = "".join(text.splitlines(keepends=True)[-arguments.lines :])
+    if arguments.follow and arguments.json:  # one envelope, when all is said
+        wait_(argparse.Namespace(job=arguments.job, workspace=arguments.workspace, timeout=None))
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     if not arguments.follow or arguments.json:
         return Reply({"job_id": record["id"], "log": str(path), "text": text}, text)
     _follow(store, record, path, text)
@@ -261,7 +275,10 @@ def wait_(arguments: argparse.Namespace) -> Reply:
         if record["state"] in TERMINAL:
             return _ended(record, arguments.workspace)
         if deadline is not None and time.monotonic() >= deadline:
-            raise StillRunning(f"{arguments.job} is still {record['state']}.", hint=f"skillbank logs {arguments.job} -f")
+            raise StillRunning(
+                f"{arguments.job} is still {record['state']}.",
+                hint=f"skillbank logs {arguments.job} -f --workspace {arguments.workspace}",
+            )
         time.sleep(0.2)
 
 

@@ -58,7 +58,12 @@ class Ticket(NamedTuple):
 
 def now() -> str:
     """The time in UTC, ISO 8601 with microseconds, so that text order is time order."""
-    seconds, micro = divmod(time.time_ns() // 1000, 1_000_000)
+    return stamp(time.time_ns() // 1000)
+
+
+def stamp(microseconds: int) -> str:
+    """A moment since 1970 in the same form as ``now``."""
+    seconds, micro = divmod(microseconds, 1_000_000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{micro:06d}Z"
 
 

@@ -31,6 +31,7 @@ from runner.jobs.record import (
     host,
     parse,
     plain,
+    stamp,
     step,
 )
 from runner.redact import redact, values_of
@@ -298,10 +299,7 @@ def evidence(record: Mapping[str, Any]) -> dict[str, Any]:
     from runner.checkpoints import scan
 
     folder = Path(record["results_dir"])
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        names = []
+    names = [name for name in _listed(folder) if _written_since(folder / name, record["started_at"])]
     found = [{"path": str(folder / c["name"]), "epoch": c["epoch"], "step": c["step"]} for c in scan(names)]
     said = tail(folder / "status.json", 1)
     return {
@@ -309,6 +307,23 @@ def evidence(record: Mapping[str, Any]) -> dict[str, Any]:
         "log_tail": tail(Path(record["log"])) if record["log"] else [],
         "checkpoints": [{**c, "val_loss": None, "val_acc": None, "best": False} for c in found],
     }
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _written_since(path: Path, started_at: str | None) -> bool:
+    """Whether this job can have written the file; what an earlier job left in the same folder is not its own."""
+    if started_at is None:
+        return False
+    try:
+        return stamp(os.stat(path).st_mtime_ns // 1000) >= started_at
+    except OSError:
+        return False
 
 
 def _death(record: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:

@@ -93,6 +93,10 @@ class ActionSchema:
         """The settings that are never shown."""
         return {key for key, leaf in self.leaves().items() if leaf.get("writeOnly")}
 
+    def is_file(self, key: str, value: object) -> bool:
+        """Whether the value of a setting is a path and not one of its names; where the schema is silent, it is."""
+        return words.is_file(self.leaves().get(key, {}), value)
+
     def coerce(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the spec with each value as its setting means it; what is wrong stays, for ``problems`` to name.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -61,6 +62,14 @@ def choices_of(leaf: Leaf) -> list[Any]:
     return [value for branch in leaf.get("anyOf", [leaf]) for value in branch.get("enum", [])]
 
 
+def is_file(leaf: Leaf, value: object) -> bool:
+    """Whether the value of a setting is a path: any of a setting without choices, else one that its pattern takes."""
+    if not (choices := choices_of(leaf)):
+        return True
+    patterns = [branch["pattern"] for branch in leaf.get("anyOf", []) if "pattern" in branch]
+    return value not in choices and isinstance(value, str) and any(re.search(p, value) for p in patterns)
+
+
 def dotted(where: list[str | int]) -> str:
     """``["train", "gpu_ids", 0]`` as ``train.gpu_ids[0]``."""
     path = ""
@@ -71,7 +80,8 @@ def dotted(where: list[str | int]) -> str:
 
 def _expected(leaf: Leaf) -> str:
     if choices := choices_of(leaf):
-        return ", ".join(str(choice) for choice in choices)
+        files = [branch["description"] for branch in leaf.get("anyOf", []) if "pattern" in branch]
+        return ", or ".join([", ".join(str(choice) for choice in choices), *files])
     words = " or ".join(_WORDS[t] for t in sorted(types_of(leaf), key=list(_WORDS).index))
     return words + (f" {_bounds(leaf)}" if _bounds(leaf) else "")
 
@@ -85,6 +95,8 @@ def _bounds(leaf: Leaf) -> str:
 
 def _wrong_type(path: str, details: Mapping[str, Any], leaf: Leaf) -> Problem:
     value = details["value"]
+    if details["keyword"] == "anyOf" and choices_of(leaf):
+        return _wrong_choice(path, details, leaf)
     if isinstance(value, str) and types_of(leaf) & {"integer", "number", "boolean"}:
         quoted = "" if isinstance(specs.plain(value), str) else " (quoted?)"
         return Problem(path, f"{show(value)} is text{quoted}, not {_any_of(leaf)}", _expected(leaf))

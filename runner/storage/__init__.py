@@ -1,0 +1,20 @@
+"""s3:// to local files and back. Knows buckets and bytes; not what the files mean nor why they move."""
+
+from runner.storage.check import check_bucket, preflight
+from runner.storage.down import fetch
+from runner.storage.place import Limits, Location, Moved, Progress, is_remote, parse
+from runner.storage.up import MANIFEST, upload_tree
+
+__all__ = [
+    "MANIFEST",
+    "Limits",
+    "Location",
+    "Moved",
+    "Progress",
+    "check_bucket",
+    "fetch",
+    "is_remote",
+    "parse",
+    "preflight",
+    "upload_tree",
+]

@@ -1,0 +1,126 @@
+"""The formats there are, and which of them a file or folder holds. Knows no format itself; writes nothing."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol, cast
+
+from stgcn.errors import DataError
+from stgcn.formats.base import Options, Recording
+
+FORMATS: dict[str, str] = {
+    "openpose": "stgcn.formats.openpose",
+    "coco_json": "stgcn.formats.coco_json",
+    "alphapose": "stgcn.formats.alphapose",
+    "yolo": "stgcn.formats.yolo",
+    "mediapipe": "stgcn.formats.mediapipe",
+    "ntu_skeleton": "stgcn.formats.ntu_skeleton",
+    "kinetics_json": "stgcn.formats.kinetics_json",
+    "pyskl": "stgcn.formats.pyskl",
+    "csv": "stgcn.formats.csv_table",
+    "numpy": "stgcn.formats.numpy_arrays",
+}
+GENERAL = ("csv",)  # its tables may be those of a tool, whose own format knows more of them
+DEEPSTREAM = "deepstream"
+MOST_NAMED = 3
+MOST_SUFFIXES = 6
+DEEPSTREAM_BYTES = 2**16  # in so much of a BodyPose file its keys have appeared
+
+
+class Reader(Protocol):
+    """What a format module offers."""
+
+    NAME: str
+
+    def units(self, root: Path) -> list[Path]:
+        """Files or folders under ``root`` that hold recordings of the format, sorted."""
+
+    def read(self, unit: Path, root: Path, options: Options) -> Iterator[Recording]:
+        """The recordings of one unit, one at a time."""
+
+
+class Found(NamedTuple):
+    """The format that was taken, what holds recordings, and why it was taken, in words."""
+
+    reader: Reader
+    units: list[Path]
+    why: str
+
+
+def reader_of(name: str) -> Reader:
+    """The module of a format."""
+    return cast(Reader, importlib.import_module(FORMATS[name]))
+
+
+def is_deepstream(path: Path) -> bool:
+    """Whether a file begins like BodyPose JSON: a list of {num_frames_in_batch, batches}."""
+    try:
+        with path.open("rb") as file:
+            begins = file.read(DEEPSTREAM_BYTES)
+    except OSError:
+        return False
+    return b'"num_frames_in_batch"' in begins or (b'"batches"' in begins and b'"objects"' in begins)
+
+
+def recognise(root: Path, wanted: str = "auto", beside: Collection[Path] = ()) -> Found:
+    """Find the recordings under ``root``, of the format ``wanted`` or of the only one that claims anything.
+
+    ``beside`` are files that are no recordings (label tables), whatever they look like.
+
+    Raises:
+        DataError: no format or several claim what is there; says what was found, and which formats there are.
+    """
+    if not root.exists():
+        raise DataError(f"{root} does not exist")
+    found = claims(root, wanted, beside)
+    if len(found) == 1:
+        ((name, units),) = found.items()
+        return Found(reader_of(name), units, _why(name, units, root, wanted))
+    if not found:
+        raise DataError(_nothing(root, wanted))
+    said = "; ".join(f"{name}: {_listed(units, root)}" for name, units in found.items())
+    raise DataError(f"{root} can be read as several formats ({said}); set dataset_convert.format to the one that is meant")
+
+
+def claims(root: Path, wanted: str = "auto", beside: Collection[Path] = ()) -> dict[str, list[Path]]:
+    """What each format takes for its own under ``root``; formats that take nothing are left out."""
+    others = {path.resolve() for path in beside}
+    found = {}
+    for name in FORMATS if wanted == "auto" else [wanted]:
+        units = [unit for unit in reader_of(name).units(root) if unit.resolve() not in others]
+        if units:
+            found[name] = units
+    return _most_specific(found)
+
+
+def _most_specific(found: dict[str, list[Path]]) -> dict[str, list[Path]]:
+    """Leave to the general formats what no format of a tool claims."""
+    taken = {unit for name, units in found.items() if name not in GENERAL for unit in units}
+    left = {name: [unit for unit in units if name not in GENERAL or unit not in taken] for name, units in found.items()}
+    return {name: units for name, units in left.items() if units}
+
+
+def _why(name: str, units: list[Path], root: Path, wanted: str) -> str:
+    said = f"{len(units)} file{'s' * (len(units) != 1)} or folder{'s' * (len(units) != 1)} of it: {_listed(units, root)}"
+    return f"{name}, as the spec says; {said}" if wanted != "auto" else f"{name}, recognised by content; {said}"
+
+
+def _listed(units: list[Path], root: Path) -> str:
+    names = [unit.relative_to(root).as_posix() if unit != root else unit.name for unit in units[:MOST_NAMED]]
+    return ", ".join(names) + (f" and {len(units) - MOST_NAMED} more" if len(units) > MOST_NAMED else "")
+
+
+def _nothing(root: Path, wanted: str) -> str:
+    known = ", ".join([DEEPSTREAM, *FORMATS])
+    asked = "any known format" if wanted == "auto" else f"the format {wanted}"
+    if root.is_file():
+        return f"{root} holds nothing of {asked}; formats: {known}"
+    suffixes: dict[str, int] = {}
+    for path in root.rglob("*"):
+        if path.is_file():
+            suffixes[path.suffix or "no suffix"] = suffixes.get(path.suffix or "no suffix", 0) + 1
+    most = sorted(suffixes.items(), key=lambda item: -item[1])[:MOST_SUFFIXES]
+    there = ", ".join(f"{count} {suffix}" for suffix, count in most) or "no files"
+    return f"{root} holds nothing of {asked}; there are: {there}; formats: {known}"

@@ -1,0 +1,38 @@
+"""Who performed a sequence, as sample names or a table say it, and which class a name speaks of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+NTU = re.compile(r"S\d{3}C\d{3}P(\d{3})R\d{3}A\d{3}")
+WORDS = ("subject", "subj", "person", "performer", "actor", "user", "sub", "p", "s")
+ENOUGH = 0.9  # share of names in which the pattern must be found
+
+
+def subjects(names: Sequence[str], table: Mapping[str, str]) -> tuple[list[str | None], str]:
+    """Subject of each sample, None where unknown, and in words how it was told; all None when names do not tell."""
+    if table and sum(name in table for name in names) >= ENOUGH * len(names):
+        return [table.get(name) for name in names], "the table of subjects"
+    found = [match[1] if (match := NTU.search(name)) else None for name in names]
+    if _told(found):
+        return found, "names such as S001C001P003R001A007"
+    for word in WORDS:
+        pattern = re.compile(rf"(?:^|[^A-Za-z0-9]){word}[-_]?0*(\d{{1,4}})(?![A-Za-z0-9])", re.I)
+        found = [match[1] if (match := pattern.search(name)) else None for name in names]
+        if _told(found):
+            example = next(name for name, subject in zip(names, found, strict=True) if subject)
+            return found, f"names such as {example}"
+    return [None] * len(names), ""
+
+
+def _told(found: Sequence[str | None]) -> bool:
+    """Found nearly everywhere, and a person has several sequences: a running number does not."""
+    known = [subject for subject in found if subject is not None]
+    return bool(known) and len(known) >= ENOUGH * len(found) and 1 < len(set(known)) <= len(known) / 2
+
+
+def class_in_name(name: str, classes: Sequence[str]) -> str | None:
+    """The longest class name that stands in a sample name as a word of its own."""
+    fits = [c for c in classes if len(c) >= 3 and re.search(rf"(?:^|[^A-Za-z]){re.escape(c)}(?![A-Za-z])", name, re.I)]
+    return max(fits, key=len, default=None)
