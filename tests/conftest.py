@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import settings
+
+# Time is never tested: these machines are noisy. In CI the examples are the same in every run.
+settings.register_profile("project", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("project")
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
