@@ -41,6 +41,12 @@ STGCN = [
 LADDERS = {"runner": RUNNER, "stgcn": STGCN}
 
 
+def test_the_documents_show_this_ladder():
+    shown = " ".join((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split())
+    for ladder in LADDERS.values():
+        assert " > ".join(", ".join(sorted(rung)) for rung in ladder) in shown
+
+
 def modules(package):
     """Module name at the first level -> the source files it consists of."""
     found = {}
