@@ -143,6 +143,38 @@ class DataPaths:
 
 
 @dataclass(frozen=True)
+class Preparation:
+    """What is done to every sequence, in training and ever after; by default nothing."""
+
+    center: Literal["none", "sequence", "frame"] = setting(
+        "none",
+        "Centre joint of the layout to the origin: its mean place in the sequence, the same for all persons, or that of each "
+        "frame and person.",
+    )
+    scale: Literal["none", "body"] = setting("none", "Sizes: body makes the median length of a sequence's bones 1.")
+    view: Literal["none", "frontal"] = setting(
+        "none", "Turn 3D sequences about the y axis: frontal lays the line of hips and shoulders along x, on average."
+    )
+    interpolate: int = setting(
+        0, "Longest gap, in frames, over which a missing joint is filled linearly; 0 fills none.", minimum=0, maximum=MAX_COUNT
+    )
+    confidence_channel: int = setting(
+        -1, "Channel that holds the score of a joint, counted from 0; -1: all channels are coordinates.", minimum=-1, maximum=63
+    )
+    min_confidence: float = setting(
+        0.0, "Joints with a lower score count as missing; needs confidence_channel.", minimum=0.0, maximum=1.0
+    )
+    window: int = setting(-1, "Frames of a prepared sequence; -1 keeps the length of the data.", minimum=-1, maximum=MAX_COUNT)
+    window_mode: Literal["resample", "crop"] = setting(
+        "resample",
+        "How window is reached: frames spread evenly over the sequence without its padding, or those in its middle.",
+    )
+    persons: int = setting(
+        0, "Person slots of a prepared sequence, most moving first; 0 keeps those of the data.", minimum=0, maximum=1000
+    )
+
+
+@dataclass(frozen=True)
 class Dataset:
     """The data and how it is fed."""
 
@@ -169,6 +201,7 @@ class Dataset:
     )
     batch_size: int = setting(16, "Sequences per step and device.", minimum=1, popular=True, math_cond="^ 2")
     num_workers: int = setting(1, "Data loading processes; 0 loads in the training process.", minimum=0)
+    preparation: Preparation = section(Preparation, "What is done to every sequence, in training and ever after.")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Order and augmentation follow from (seed, epoch, index) alone: neither the numbe
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytorch_lightning as pl
@@ -23,17 +23,27 @@ log = logging.getLogger("stgcn")
 WORTH_PROCESSES = 64 * 2**20  # bytes of data below which starting a process costs more than it loads
 SHUFFLE, AUGMENT = 0, 1  # the two streams of random numbers
 
+Prepared = Callable[[np.ndarray], np.ndarray]  # (C, T, V, M) -> (C, T, V, M), see ``stgcn.prepare``
+
 
 class SkeletonDataset(Dataset[tuple[Tensor, int]]):
-    """Sequences (C, T, V, M) float32 with class ids; augmented when given ``augmentation``.
+    """Sequences (C, T, V, M) float32 with class ids; prepared by ``prepared``, then augmented when given ``augmentation``.
 
     An item is asked for by its index, or by (epoch, index) where the augmentation is to differ between epochs.
     """
 
-    def __init__(self, skeletons: SkeletonSet, augmentation: config.Dataset | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        skeletons: SkeletonSet,
+        augmentation: config.Dataset | None = None,
+        seed: int = 0,
+        *,
+        prepared: Prepared | None = None,
+    ) -> None:
         self.skeletons = skeletons
         self.augmentation = augmentation
         self.seed = seed
+        self.prepared = prepared
 
     def __len__(self) -> int:
         return len(self.skeletons.data)
@@ -41,6 +51,8 @@ class SkeletonDataset(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, int]:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         sequence = np.array(self.skeletons.data[index])  # a copy: the file is mapped read-only
+        if self.prepared is not None:
+            sequence = self.prepared(sequence)
         if self.augmentation is not None:
             sequence = self._augmented(sequence, epoch, index)
         label = -1 if self.skeletons.labels is None else int(self.skeletons.labels[index])
@@ -81,11 +93,18 @@ class SkeletonData(pl.LightningDataModule):
     """The training and validation sets, in batches; the last batch may be smaller, nothing is dropped."""
 
     def __init__(
-        self, train: SkeletonSet, val: SkeletonSet, settings: config.Dataset, seed: int, *, first_epoch: int = 0
+        self,
+        train: SkeletonSet,
+        val: SkeletonSet,
+        settings: config.Dataset,
+        seed: int,
+        *,
+        first_epoch: int = 0,
+        prepared: Prepared | None = None,
     ) -> None:
         super().__init__()
-        self.train = SkeletonDataset(train, settings, seed)
-        self.val = SkeletonDataset(val)
+        self.train = SkeletonDataset(train, settings, seed, prepared=prepared)
+        self.val = SkeletonDataset(val, prepared=prepared)
         self.settings = settings
         self.first_epoch = first_epoch
 

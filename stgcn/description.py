@@ -5,6 +5,7 @@ Knows the settings that describe a network and how to tell two descriptions apar
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from stgcn import config
 from stgcn.errors import SpecError
 from stgcn.graph import LAYOUTS, Layout, from_plain, is_path, resolve
 from stgcn.labels import check_label_map
+from stgcn.prepare import NOTHING
+from stgcn.prepare import problems as unfit
 
 KEY = "pose_classification"
 FORMAT = 1
@@ -20,6 +23,7 @@ _EXPECTED = {
     *("layout", "graph_strategy", "edge_importance_weighting", "input_channels", "num_classes", "label_map", "window"),
     "num_persons",
 }
+_PLAIN = dataclasses.asdict(NOTHING)
 PARTITIONS = {"uniform": 1, "distance": 2, "spatial": 3}  # K of each strategy
 
 
@@ -27,12 +31,15 @@ def describe(model: config.Model, dataset: config.Dataset, *, window: int | None
     """Describe the network of a spec; ``window`` is the frames T and ``num_persons`` the persons M seen in training.
 
     Raises:
-        SpecError: the layout is a file that cannot be used.
+        SpecError: the layout is a file that cannot be used, or the preparation asks for what it does not have.
     """
+    layout = resolve(model.graph_layout)
+    if problems := unfit(dataset.preparation, layout, model.input_channels):
+        raise SpecError(problems)
     return {
         "format": FORMAT,
         "network": model.model_type,
-        "layout": resolve(model.graph_layout).as_plain(),
+        "layout": layout.as_plain(),
         "graph_strategy": model.graph_strategy,
         "edge_importance_weighting": model.edge_importance_weighting,
         "input_channels": model.input_channels,
@@ -40,7 +47,8 @@ def describe(model: config.Model, dataset: config.Dataset, *, window: int | None
         "label_map": dict(dataset.label_map),
         "window": window,
         "num_persons": num_persons,
-        "normalisation": "none",
+        "normalisation": "none" if dataset.preparation == NOTHING else "preparation",
+        "preparation": dataclasses.asdict(dataset.preparation),
     }
 
 
@@ -53,8 +61,14 @@ def unreadable(description: object) -> str | None:
     missing = sorted(_EXPECTED - description.keys())
     if missing:
         return f"what it says about itself lacks {', '.join(missing)}"
-    _, problems = from_plain(description["layout"], "unnamed")
-    return f"the layout it describes is broken: {'; '.join(problems)}" if problems else None
+    layout, problems = from_plain(description["layout"], "unnamed")
+    if layout is None:
+        return f"the layout it describes is broken: {'; '.join(problems)}"
+    try:
+        problems = unfit(preparation_of(description), layout, description["input_channels"])
+    except SpecError as error:
+        problems = error.problems
+    return f"the preparation it describes is not one of this version: {'; '.join(problems)}" if problems else None
 
 
 def layout_of(description: Mapping[str, Any]) -> Layout:
@@ -67,6 +81,16 @@ def layout_of(description: Mapping[str, Any]) -> Layout:
     if layout is None:
         raise SpecError(problems)
     return layout
+
+
+def preparation_of(description: Mapping[str, Any]) -> config.Preparation:
+    """The preparation a model was trained with; files of earlier versions know none.
+
+    Raises:
+        SpecError: it is broken, which ``unreadable`` says beforehand.
+    """
+    plain = description.get("preparation", _PLAIN)
+    return NOTHING if plain == _PLAIN else config.from_dict(config.Preparation, plain)
 
 
 def class_names(description: Mapping[str, Any]) -> list[str]:
@@ -103,6 +127,7 @@ def differences(
         SpecError: the layout of the spec is a file that cannot be used.
     """
     default_model, default_dataset = config.Model(), config.Dataset()
+    prepared = preparation_of(description)
     rows = [
         *(
             (f"model.{name}", getattr(model, name), getattr(default_model, name), description[name])
@@ -111,6 +136,10 @@ def differences(
         *(
             (f"dataset.{name}", getattr(dataset, name), getattr(default_dataset, name), description[name])
             for name in ("num_classes", "label_map")
+        ),
+        *(
+            (f"dataset.preparation.{name}", ours, getattr(default_dataset.preparation, name), getattr(prepared, name))
+            for name, ours in dataclasses.asdict(dataset.preparation).items()
         ),
     ]
     return _layout_differences(description, model.graph_layout, ignore_defaults=ignore_defaults) + [

@@ -16,9 +16,19 @@ import numpy as np
 from stgcn import arrays, config
 from stgcn.action import Started, choose_gpus
 from stgcn.config import is_set
-from stgcn.description import KEY, check_classes, describe, differences, num_joints, unreadable
+from stgcn.description import (
+    KEY,
+    check_classes,
+    describe,
+    differences,
+    layout_of,
+    num_joints,
+    preparation_of,
+    unreadable,
+)
 from stgcn.errors import CheckpointError, DataError, SpecError
 from stgcn.graph import resolve
+from stgcn.prepare import NOTHING, prepare_batch, sizes
 
 log = logging.getLogger("stgcn")
 
@@ -159,12 +169,18 @@ def prepare(action: Started, name: str, *, need_labels: bool) -> tuple[Predictor
 
 
 def run_over(predictor: Predictor, data: np.ndarray, batch_size: int) -> np.ndarray:
-    """Logits float32 (N, classes) of all sequences (N, C, T, V, M), in batches.
+    """Logits float32 (N, classes) of all sequences (N, C, T, V, M), prepared as those the model was trained on, in batches.
 
     Raises:
         CheckpointError: the model's answers are not finite.
     """
-    parts = [predictor.logits(np.asarray(data[i : i + batch_size])) for i in range(0, len(data), batch_size)]
+    described = predictor.describe()
+    preparation = preparation_of(described)
+    batches = (np.asarray(data[i : i + batch_size]) for i in range(0, len(data), batch_size))
+    if preparation != NOTHING:
+        layout = layout_of(described)
+        batches = (prepare_batch(batch, preparation, layout) for batch in batches)
+    parts = [predictor.logits(batch) for batch in batches]
     logits = np.concatenate(parts)
     if not np.isfinite(logits).all():
         raise CheckpointError(
@@ -207,9 +223,12 @@ def json_lines(items: Iterator[dict[str, Any]]) -> str:
 
 def _check_shape(predictor: Predictor, skeletons: arrays.SkeletonSet) -> None:
     """The sizes an ONNX file fixes beyond C and V, which are checked before."""
+    count, channels, frames, joints, persons = skeletons.data.shape
+    frames, persons = sizes(frames, persons, preparation_of(predictor.describe()))
+    prepared = (count, channels, frames, joints, persons)
     problems = [
         f"test data: it has {axis}={have}, the ONNX file was exported for {size}; shape {skeletons.data.shape}"
-        for axis, size, have in list(zip(AXES, predictor.shape, skeletons.data.shape, strict=True))[1:]
+        for axis, size, have in list(zip(AXES, predictor.shape, prepared, strict=True))[1:]
         if size is not None and size != have
     ]
     if problems:
@@ -218,7 +237,8 @@ def _check_shape(predictor: Predictor, skeletons: arrays.SkeletonSet) -> None:
 
 def _check_persons(described: dict[str, Any], skeletons: arrays.SkeletonSet) -> None:
     """The network averages over all person slots, empty ones too: another number of them gives other answers."""
-    trained, have = described.get("num_persons"), skeletons.num_persons
+    trained = described.get("num_persons")
+    _, have = sizes(0, skeletons.num_persons, preparation_of(described))
     if trained and trained != have:
         raise DataError(
             f"test data: it has M={have} persons, the model was trained with M={trained}: pad the missing slots with zeros, or "

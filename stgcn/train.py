@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import os
@@ -28,6 +29,7 @@ from stgcn.graph import adjacency, resolve
 from stgcn.inspect import leaks
 from stgcn.model import STGCN
 from stgcn.module import PoseClassifier
+from stgcn.prepare import prepare, sizes
 from stgcn.status import StatusLog
 
 log = logging.getLogger("stgcn")
@@ -71,12 +73,16 @@ def main(settings: config.TrainSpec, folder: Path, status: StatusLog) -> dict[st
         num_epochs=settings.train.num_epochs,
         seed=seed if settings.train.seed >= 0 else None,
         description=describe(
-            settings.model, settings.dataset, window=window(settings.dataset, train), num_persons=train.num_persons
+            settings.model,
+            settings.dataset,
+            window=window(settings.dataset, train),
+            num_persons=prepared_sizes(settings.dataset, train)[1],
         )
         | {"spec": redacted(settings)},
         first_epoch=first_epoch,
     )
-    data = SkeletonData(train, val, settings.dataset, seed, first_epoch=first_epoch)
+    prepared = functools.partial(prepare, settings=settings.dataset.preparation, layout=resolve(settings.model.graph_layout))
+    data = SkeletonData(train, val, settings.dataset, seed, first_epoch=first_epoch, prepared=prepared)
     if resumed:
         status.write("RUNNING", f"Resuming training from checkpoint: {resumed.path}")
     history = fit(
@@ -104,7 +110,7 @@ def check_spec(settings: config.TrainSpec) -> None:
     problems = []
     checks: list[Callable[[], object]] = [
         lambda: check_classes(settings.dataset),
-        lambda: resolve(settings.model.graph_layout),
+        lambda: describe(settings.model, settings.dataset, window=None, num_persons=None),
     ]
     for check in checks:
         try:
@@ -207,10 +213,10 @@ def read_data(settings: config.TrainSpec) -> list[arrays.SkeletonSet]:
             for split, paths in (("train", dataset.train_dataset), ("val", dataset.val_dataset))
         ]
     )
-    if train.num_persons != val.num_persons:
+    if prepared_sizes(dataset, train)[1] != prepared_sizes(dataset, val)[1]:
         raise DataError(
             f"train data has M={train.num_persons} persons and val data M={val.num_persons}: the network averages over all M "
-            "slots, so both need the same; pad the smaller one with zeros, or cut the larger one"
+            "slots, so both need the same; set dataset.preparation.persons, pad the smaller one with zeros, or cut the larger"
         )
     return [train, val]
 
@@ -223,9 +229,14 @@ def arrays_of(paths: config.DataPaths) -> dict[str, str | None]:
     }
 
 
+def prepared_sizes(dataset: config.Dataset, skeletons: arrays.SkeletonSet) -> tuple[int, int]:
+    """Frames T and persons M of the set's sequences after preparation."""
+    return sizes(int(skeletons.data.shape[2]), skeletons.num_persons, dataset.preparation)
+
+
 def window(dataset: config.Dataset, train: arrays.SkeletonSet) -> int:
     """Frames T of a sequence as the network sees it in training."""
-    frames = int(train.data.shape[2])
+    frames, _ = prepared_sizes(dataset, train)
     if dataset.window_size < 1:
         return frames
     return dataset.window_size if dataset.random_choose else max(frames, dataset.window_size)
@@ -233,7 +244,8 @@ def window(dataset: config.Dataset, train: arrays.SkeletonSet) -> int:
 
 def notes(settings: config.TrainSpec, folder: Path, train: arrays.SkeletonSet, resumed: Checkpoint | None) -> list[str]:
     """What the user may not expect of this training."""
-    said = [window_note(int(train.data.shape[2]), settings.dataset.window_size, settings.dataset.random_choose)]
+    frames, _ = prepared_sizes(settings.dataset, train)
+    said = [window_note(frames, settings.dataset.window_size, settings.dataset.random_choose)]
     if is_set(settings.encryption_key):
         said.append("encryption_key is set, but this version writes checkpoints in clear; the key is not stored anywhere")
     if resumed and is_set(settings.model.pretrained_model_path):

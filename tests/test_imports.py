@@ -34,7 +34,7 @@ STGCN = [
     {"model", "data"},
     {"arrays", "augment", "drawing", "metrics", "tracking"},
     {"description", "bodypose", "formats", "status"},
-    {"annotations", "labels", "files", "body", "jsonlist", "remap", "splits"},
+    {"annotations", "labels", "files", "body", "jsonlist", "prepare", "remap", "splits"},
     {"config", "graph", "npy", "pickles", "quiet", "windows"},
     {"errors"},
 ]

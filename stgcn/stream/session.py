@@ -16,7 +16,7 @@ import numpy as np
 from stgcn import config, predict
 from stgcn.action import choose_gpus
 from stgcn.config import is_set
-from stgcn.description import class_names, num_joints
+from stgcn.description import class_names, num_joints, preparation_of
 from stgcn.errors import CheckpointError, DataError, ResourceError, SpecError
 from stgcn.graph import LAYOUTS
 from stgcn.stream.lines import LONGEST_LINE, LineReader, Pose
@@ -186,7 +186,8 @@ def _options(given: Mapping[str, Any], predictor: predict.Predictor, top_k: int)
     window = given.get("window", fixed or predictor.describe()["window"])
     if window is None:
         raise SpecError("the model does not say how many frames it was trained on: set --window N")
-    if fixed is not None and window != fixed:
+    resized = preparation_of(predictor.describe()).window > 0  # whatever the window, the model gets frames as in training
+    if fixed is not None and window != fixed and not resized:
         raise SpecError(f"--window is {window}; the ONNX file was exported for {fixed} frames and takes no others")
     rest = {name: given[name] for name in ("smoothing", "unknown", "forget", "gaps", "max_tracks") if name in given}
     stride, shortest = given.get("stride", max(1, window // 10)), given.get("min_frames", max(1, window))

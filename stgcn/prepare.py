@@ -1,0 +1,205 @@
+"""Preparation of sequences, the same in training, evaluation, inference and streams: numpy (C, T, V, M) in and out.
+
+Nothing here is random and nothing depends on other sequences. Knows no files and no model.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stgcn.config import Preparation
+from stgcn.graph import Layout, canonical
+
+NOTHING = Preparation()
+NEGLIGIBLE = 1e-6  # a size or a direction that small beside the coordinates is noise
+
+
+def prepare(sequence: np.ndarray, settings: Preparation, layout: Layout) -> np.ndarray:
+    """Prepare ``sequence`` (C, T, V, M) as ``settings`` say; the very same array where they ask for nothing.
+
+    Missing joints and empty frames (all channels zero) stay zero, but for gaps that are filled. In this order: weak joints are
+    dropped, persons chosen, gaps filled, frames resampled or cropped, and the body turned, scaled and centred.
+    """
+    if settings == NOTHING:
+        return sequence
+    data = sequence.astype(np.float64)
+    axes = position_channels(len(data), settings)
+    if settings.min_confidence > 0:
+        data = np.where(data[settings.confidence_channel] < settings.min_confidence, 0, data)
+    if settings.persons > 0:
+        data = _most_moving(data, axes, settings.persons)
+    if settings.interpolate > 0:
+        data = _filled(data, settings.interpolate)
+    if settings.window > 0:
+        data = (_resampled if settings.window_mode == "resample" else _cropped)(data, settings.window)
+    data[axes] = _placed(data[axes], _present(data), settings, layout)
+    return data.astype(sequence.dtype)
+
+
+def prepare_batch(batch: np.ndarray, settings: Preparation, layout: Layout) -> np.ndarray:
+    """Prepare each of a batch (n, C, T, V, M)."""
+    return np.stack([prepare(sequence, settings, layout) for sequence in batch])
+
+
+def sizes(frames: int, persons: int, settings: Preparation) -> tuple[int, int]:
+    """Frames T and persons M after preparation."""
+    return (
+        settings.window if settings.window > 0 else frames,
+        settings.persons if settings.persons > 0 else persons,
+    )
+
+
+def position_channels(channels: int, settings: Preparation) -> list[int]:
+    """The channels that hold a place: x, y and, where there is one, z."""
+    return [channel for channel in range(channels) if channel != settings.confidence_channel][:3]
+
+
+def problems(settings: Preparation, layout: Layout, channels: int) -> list[str]:
+    """What ``settings`` ask for that joints of so many channels, or this layout, cannot give."""
+    if settings == NOTHING:
+        return []
+    key = "dataset.preparation"
+    found = []
+    if settings.confidence_channel >= channels:
+        found.append(
+            f"{key}.confidence_channel is {settings.confidence_channel}; model.input_channels is {channels}, so allowed are "
+            f"0 to {channels - 1}, or -1 for none"
+        )
+    if settings.min_confidence > 0 and settings.confidence_channel < 0:
+        found.append(f"{key}.min_confidence needs {key}.confidence_channel, the channel that holds the score")
+    if settings.view == "frontal":
+        places = len(position_channels(channels, settings))
+        if places < 3:
+            found.append(f"{key}.view=frontal needs three coordinates; there are {places}")
+        if not _lines(layout):
+            found.append(
+                f"{key}.view=frontal needs the left and right hip or shoulder; the layout {layout.name} names none of them "
+                "under roles, nor by its joints"
+            )
+    if settings.scale == "body" and not layout.edges:
+        found.append(f"{key}.scale=body needs bones; the layout {layout.name} has none")
+    return found
+
+
+def _present(data: np.ndarray) -> np.ndarray:
+    """Where there is a joint: bool (T, V, M) of data (C, T, V, M)."""
+    return np.asarray(data.any(axis=0))
+
+
+def _placed(places: np.ndarray, present: np.ndarray, settings: Preparation, layout: Layout) -> np.ndarray:
+    """Turn, scale and centre places (2 or 3, T, V, M) of the joints that are ``present`` (T, V, M)."""
+    if settings.view == "frontal":
+        places = _frontal(places, present, layout)
+    if settings.scale == "body":
+        places = places / _body_size(places, present, layout)
+    if settings.center != "none":
+        places = places - _origin(places, present, settings, layout)
+    return np.where(present, places, 0)
+
+
+def _most_moving(data: np.ndarray, axes: list[int], count: int) -> np.ndarray:
+    """``count`` person slots, those that move most first; slots that are lacking are empty."""
+    present = _present(data)
+    steps = np.linalg.norm(np.diff(data[axes], axis=1), axis=0)
+    motion = np.where(present[1:] & present[:-1], steps, 0).sum(axis=(0, 1))
+    motion[~present.any(axis=(0, 1))] = -1  # nobody moves less than somebody who stands still
+    chosen = data[..., np.argsort(-motion, kind="stable")[:count]]
+    return np.pad(chosen, [(0, 0)] * 3 + [(0, count - chosen.shape[-1])])
+
+
+def _filled(data: np.ndarray, longest: int) -> np.ndarray:
+    """Fill linearly where a joint is missing for at most ``longest`` frames between two in which it is seen."""
+    present, length = _present(data), data.shape[1]
+    frame = np.arange(length)[:, None, None]
+    before = np.maximum.accumulate(np.where(present, frame, -1))
+    after = np.minimum.accumulate(np.where(present, frame, length)[::-1])[::-1]
+    gap = ~present & (before >= 0) & (after < length) & (after - before - 1 <= longest)
+    early, late = (np.take_along_axis(data, at.clip(0, length - 1)[None], axis=1) for at in (before, after))
+    share = (frame - before) / np.maximum(after - before, 1)
+    return np.where(gap, early + share * (late - early), data)
+
+
+def _span(data: np.ndarray) -> tuple[int, int]:
+    """First and last frame that are not empty; all frames where every one is."""
+    seen = np.flatnonzero(data.any(axis=(0, 2, 3)))
+    return (int(seen[0]), int(seen[-1])) if seen.size else (0, data.shape[1] - 1)
+
+
+def _resampled(data: np.ndarray, window: int) -> np.ndarray:
+    """``window`` frames evenly over the frames that are not padding; a joint missing in one neighbour comes from the nearer."""
+    first, last = _span(data)
+    at = np.linspace(first, last, window)
+    before = np.floor(at).astype(np.int64)
+    share = (at - before)[:, None, None]
+    early, late = data[:, before], data[:, np.minimum(before + 1, last)]
+    between = early + share * (late - early)
+    return np.where(_present(early) & _present(late), between, np.where(share < 0.5, early, late))
+
+
+def _cropped(data: np.ndarray, window: int) -> np.ndarray:
+    """The ``window`` frames in the middle of those that are not padding; zero-padded at the end where there are fewer."""
+    if data.shape[1] == window:
+        return data
+    first, last = _span(data)
+    start = first + max(0, last + 1 - first - window) // 2
+    kept = data[:, start : min(start + window, last + 1)]
+    return np.pad(kept, [(0, 0), (0, window - kept.shape[1]), (0, 0), (0, 0)])
+
+
+def _lines(layout: Layout) -> list[tuple[list[int], list[int]]]:
+    """Left and right joints of the hips and of the shoulders, as far as the layout tells: by role, else by name."""
+    named = {"_".join(filter(None, canonical(joint))): [i] for i, joint in enumerate(layout.joints)}
+    roles = named | {role: list(joints) for role, joints in layout.roles.items()}
+    sides = ((roles.get(f"left_{part}"), roles.get(f"right_{part}")) for part in ("hip", "shoulder"))
+    return [(left, right) for left, right in sides if left and right]
+
+
+def _frontal(places: np.ndarray, present: np.ndarray, layout: Layout) -> np.ndarray:
+    """Turn a sequence (3, T, V, M) about the vertical, so that its first person's right-to-left line points along x.
+
+    The line is the mean over the frames in which hips or shoulders are seen; one turn for all frames and persons.
+    """
+    total, length = np.zeros((2, places.shape[-1])), np.zeros(places.shape[-1])
+    for left, right in _lines(layout):
+        line = (places[:, :, left].mean(axis=2) - places[:, :, right].mean(axis=2))[[0, 2]]  # (x z, T, M)
+        line = np.where(present[:, [*left, *right]].all(axis=1), line, 0)
+        total += line.sum(axis=1)
+        length += np.hypot(*line).sum(axis=0)
+    reach = np.hypot(*total)
+    clear = np.flatnonzero(reach > NEGLIGIBLE * length)
+    if not clear.size:
+        return places
+    cosine, sine = total[:, clear[0]] / reach[clear[0]]
+    x, y, z = places
+    return np.stack([cosine * x + sine * z, y, cosine * z - sine * x])
+
+
+def _body_size(places: np.ndarray, present: np.ndarray, layout: Layout) -> float:
+    """The median length of all bones in all frames, 1 where there is none.
+
+    Bones at the centre joint do not count: once it is at the origin of two or three coordinates it looks missing.
+    """
+    bones = [edge for edge in layout.edges if layout.center not in edge] or list(layout.edges)
+    a, b = np.array(bones).T
+    lengths = np.linalg.norm(places[:, :, a] - places[:, :, b], axis=0)[present[:, a] & present[:, b]]
+    size = float(np.median(lengths)) if lengths.size else 0.0
+    return size if size > NEGLIGIBLE * np.abs(places).max(initial=0) else 1.0
+
+
+def _origin(places: np.ndarray, present: np.ndarray, settings: Preparation, layout: Layout) -> np.ndarray:
+    """What is subtracted: the centre joint's mean place in the sequence, or its place in each frame, of each person.
+
+    In a frame without the centre joint it is thought on the line between those before and after. Nobody's is zero.
+    """
+    joint, seen = places[:, :, layout.center], present[:, layout.center]  # (axes, T, M), (T, M)
+    origin = np.zeros_like(places[:, :, :1])
+    if settings.center == "sequence":
+        if seen.any():
+            origin += joint[:, seen].mean(axis=1)[:, None, None, None]
+        return origin
+    frames = np.arange(len(seen))
+    for person in np.flatnonzero(seen.any(axis=0)):
+        known = np.flatnonzero(seen[:, person])
+        for axis, path in enumerate(joint[:, :, person]):
+            origin[axis, :, 0, person] = np.interp(frames, known, path[known])
+    return origin
