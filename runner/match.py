@@ -80,7 +80,12 @@ def require(phrase: str, skills: Iterable[Listed]) -> Match:
     Raises:
         NoMatch: nothing fits; names the nearest skills.
     """
-    found = match(phrase, skills)
+    known = list(skills)
+    found = match(phrase, known)
+    if found.skill is None and found.candidates and found.candidates[0][1] >= LIKELY:
+        meant = next(skill for skill in known if skill.name == found.candidates[0][0])
+        offered = ", ".join(meant.info.get("actions", {}))
+        raise NoMatch(f"{meant.name} does not do what {phrase!r} asks for; its actions: {offered}", found.candidates)
     if found.skill is None:
         raise NoMatch(f"no skill fits {phrase!r}", found.candidates)
     return found

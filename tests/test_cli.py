@@ -48,6 +48,8 @@ REFUSALS: list[tuple[list[str], int, str]] = [
     (["show", SKILL, "trian"], 2, "did you mean train"),
     (["show", SKILL, "train", "--path", "train.lr"], 2, "train.optim.lr"),
     (["match", "estimate keypoints from video"], 2, "no skill fits"),
+    (["match", "prune the pose classification model"], 2, "its actions: dataset_convert, train"),
+    (["run", "--phrase", "train on my keypoints", "--dataset", "."], 2, "not sure enough"),
     (["status", "pose_classification-train-000000000000"], 5, "no job"),
     (["logs", "../../etc/passwd"], 5, "not a job id"),
     (["plan", SKILL, "train"], 3, "dataset.train_dataset.data_path"),

@@ -164,3 +164,11 @@ def test_a_missing_object_and_a_missing_bucket_are_storage_errors(toy: Any, s3: 
     refused = toy(*words, "s3://bucket/data", "--results", "s3://nowhere/results")
     assert refused.code == 6
     assert toy.jobs() == [], "refused before a record exists"
+
+
+def test_a_word_that_contradicts_the_parents_model_is_refused(whole: dict[str, Any]) -> None:
+    words = ("plan", SKILL, "evaluate", "--dataset", "data", "--parent", whole["train"]["data"]["job_id"], "--json")
+    refused = call("runner.cli", (*words, "--set", "graph_layout=coco"), whole["folder"], {})
+    assert refused.code == 5
+    assert refused.envelope["error"]["problems"][0]["path"] == "model.graph_layout"
+    assert call("runner.cli", (*words, "--set", "graph_layout=nvidia"), whole["folder"], {}).code == 0
