@@ -122,9 +122,9 @@ def execute(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop:
 def _run_direct(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop: Stop, ticker: Ticker) -> dict[str, Any]:
     """One action in a child process; its outcome as the record keeps it."""
     action = bank.get(record["skill"]).action(record["action"])
-    own = specs.get(spec, f"{record['action']}.results_dir")
-    if not compose.is_set(own):
-        specs.set_(spec, f"{record['action']}.results_dir", record["results_dir"])
+    folder_key = f"{record['action']}.results_dir"
+    if not compose.is_set(specs.get(spec, folder_key)):
+        specs.set_(spec, folder_key, record["results_dir"])
     log = Path(record["log"])
     outcome = backend.run_child(
         action.entrypoint,
@@ -136,8 +136,8 @@ def _run_direct(store: JobStore, record: dict[str, Any], spec: dict[str, Any], s
         on_tick=lambda: ticker.tick(record),
         should_stop=lambda: stop() or (signal.SIGTERM if store.cancel_requested(record["id"]) else None),
     )
-    own = outcome.checkpoints or evidence(store.read(record["id"]))["checkpoints"]
-    return {"metrics": outcome.metrics, "artifacts": outcome.artifacts, "checkpoints": own}
+    checkpoints = outcome.checkpoints or evidence(store.read(record["id"]))["checkpoints"]
+    return {"metrics": outcome.metrics, "artifacts": outcome.artifacts, "checkpoints": checkpoints}
 
 
 def launch_trial(

@@ -169,7 +169,7 @@ def _stream(arguments: argparse.Namespace) -> int:
     ]
     reads = tuple(AS_SETTINGS.values())
     spec = compose(skill, "inference", arguments.experiment_spec_file, [*arguments.overrides, *words], reads=reads)
-    _warn(spec, arguments.overrides)
+    _warn(arguments.overrides)
     if sys.stdin is None or sys.stdout is None:
         raise UsageError("pose_classification inference --stream: stdin or stdout is closed")
     if sys.stdin.isatty():
@@ -231,7 +231,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
 def _action(arguments: argparse.Namespace) -> int:
     skill = bank.by_network(NETWORK)
     spec = compose(skill, arguments.action, arguments.experiment_spec_file, arguments.overrides)
-    _warn(spec, arguments.overrides)
+    _warn(arguments.overrides)
     folder = specs.get(spec, f"{arguments.action}.results_dir") or os.path.join(spec["results_dir"], arguments.action)
     _fetch(spec, skill.action(arguments.action), folder)
     sys.stdout.write(f"{arguments.action.replace('_', ' ').capitalize()} results will be saved at: {folder}\n")
@@ -282,7 +282,7 @@ def _sectioned(word: str, action: str) -> str:
     return f"{action}.{word}" if word.partition("=")[0] in ANYWHERE and action not in ("export", "dataset_convert") else word
 
 
-def _warn(spec: dict[str, Any], overrides: Sequence[str]) -> None:
+def _warn(overrides: Sequence[str]) -> None:
     if any(word.startswith("encryption_key=") for word in overrides):
         sys.stderr.write(
             "warning: a key on the command line can be read by every user of this machine; put it into the spec file.\n"

@@ -127,7 +127,7 @@ def _write(
             _write_windows(workshop / name, track.poses(), starts, settings)
             made.append(_description(track, name, len(starts), settings))
         if not made:
-            raise DataError(_nothing(source, left_out, settings))
+            raise DataError(_nothing(source, left_out))
         for entry in made:
             os.replace(workshop / entry["file"], folder / entry["file"])
     except OSError as error:
@@ -173,11 +173,12 @@ def _why_not(track: Track, starts: list[int], settings: config.DatasetConvert) -
     return None
 
 
-def _nothing(source: Path, left_out: Sequence[Mapping[str, Any]], settings: config.DatasetConvert) -> str:
+def _nothing(source: Path, left_out: Sequence[Mapping[str, Any]]) -> str:
     if not left_out:
         return f"{source} holds no objects"
     reasons = "; ".join(f"object {entry['object_id']}: {entry['reason']}" for entry in left_out[:MOST_PROBLEMS])
-    return f"{source} holds no object that can be converted: {reasons}"
+    more = f"; and {len(left_out) - MOST_PROBLEMS} more" if len(left_out) > MOST_PROBLEMS else ""
+    return f"{source} holds no object that can be converted: {reasons}{more}"
 
 
 def _description(track: Track, name: str, windows: int, settings: config.DatasetConvert) -> dict[str, Any]:

@@ -41,20 +41,10 @@ def read(unit: Path, root: Path, options: Options) -> Iterator[Recording]:
         return
     kind = scan.json_kind(unit) if unit.is_file() else None
     if kind is not None and kind.shape == "file":
-        reader = _Reader(options)
-        reader.read_video(unit)
-        recording = reader.recording(scan.file_name(unit, root))
-        if recording:
-            yield recording
+        yield from scan.whole_file(unit, root, _Reader(options))
         return
-    found = list(scan.frame_sequences(unit, NAME, ".json", scan.json_kind))
-    for sequence in found:
-        reader = _Reader(options)
-        for number, path in sequence.files:
-            reader.read_frame(number, path)
-        recording = reader.recording(scan.sequence_name(sequence, root, alone=len(found) == 1))
-        if recording:
-            yield recording
+    found = scan.frame_sequences(unit, NAME, ".json", scan.json_kind)
+    yield from scan.recordings([(sequence, lambda: _Reader(options)) for sequence in found], root)
 
 
 class _Reader:

@@ -30,14 +30,8 @@ def read(unit: Path, root: Path, options: Options) -> Iterator[Recording]:
     Bodies in two dimensions are (x, y, score); where the file has them in three (--3d), (x, y, z, score). The layout
     ``hand_21``, when asked for, gives the hands instead, each as a person.
     """
-    found = list(scan.frame_sequences(unit, NAME, ".json", scan.json_kind))
-    for sequence in found:
-        reader = _Reader(options)
-        for number, path in sequence.files:
-            reader.read_frame(number, path)
-        recording = reader.recording(scan.sequence_name(sequence, root, alone=len(found) == 1))
-        if recording:
-            yield recording
+    found = scan.frame_sequences(unit, NAME, ".json", scan.json_kind)
+    yield from scan.recordings([(sequence, lambda: _Reader(options)) for sequence in found], root)
 
 
 class _Reader:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from stgcn import jsonlist
 from stgcn.errors import DataError
 from stgcn.formats import points
+from stgcn.formats.base import Recording
 
 HEAD = 2**14  # characters read of a file at first
 MOST_ENTRIES = 60  # pieces of a document looked at
@@ -108,6 +109,46 @@ def frame_sequences(unit: Path, name: str, suffix: str, kind: Callable[[Path], K
         found = kind_of(sequence, kind)
         if found and found.format == name and found.shape == "frame":
             yield sequence
+
+
+class Reader(Protocol):
+    """One recording in the making."""
+
+    def recording(self, name: str) -> Recording | None:
+        """What was read; None when there is nothing to use."""
+
+
+class FrameReader(Reader, Protocol):
+    """Reads a file for each frame."""
+
+    def read_frame(self, number: int, path: Path) -> None:
+        """Take the people of one frame."""
+
+
+class VideoReader(Reader, Protocol):
+    """Reads one file for all frames."""
+
+    def read_video(self, path: Path) -> None:
+        """Take them all."""
+
+
+def recordings(found: list[tuple[Sequence, Callable[[], FrameReader]]], root: Path) -> Iterator[Recording]:
+    """Read each sequence of frame files with a fresh reader; those with nothing to use are left out."""
+    for sequence, make_reader in found:
+        reader = make_reader()
+        for number, path in sequence.files:
+            reader.read_frame(number, path)
+        recording = reader.recording(sequence_name(sequence, root, alone=len(found) == 1))
+        if recording:
+            yield recording
+
+
+def whole_file(unit: Path, root: Path, reader: VideoReader) -> Iterator[Recording]:
+    """Read a file that holds a whole recording."""
+    reader.read_video(unit)
+    recording = reader.recording(file_name(unit, root))
+    if recording:
+        yield recording
 
 
 def sequence_name(sequence: Sequence, root: Path, alone: bool) -> str:

@@ -53,11 +53,7 @@ def read(unit: Path, root: Path, options: Options) -> Iterator[Recording]:
     """
     kind = scan.json_kind(unit) if unit.is_file() and unit.suffix.lower() == ".json" else None
     if kind is not None and kind.shape == "file":
-        reader = _Reader(options)
-        reader.read_video(unit)
-        recording = reader.recording(scan.file_name(unit, root))
-        if recording:
-            yield recording
+        yield from scan.whole_file(unit, root, _Reader(options))
         return
     texts = [] if kind else [(s, True) for s in scan.frame_sequences(unit, NAME, ".txt", text_kind)]
     found = texts
