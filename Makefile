@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check lint bench clean
+.PHONY: setup demo test check lint fuzz bench clean
 setup: $(READY)
 	@$(BIN)/python -m compileall -q runner stgcn  # fast starts even where Python is told not to write bytecode
 
@@ -20,6 +20,12 @@ demo: setup
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
+
+# Thousands of broken and hostile files of every kind that is read; the same again with the same SEED. About 20 minutes on 2 cores.
+CASES ?= 1000
+SEED ?= 1
+fuzz: setup
+	OMP_NUM_THREADS=1 FUZZ_CASES=$(CASES) FUZZ_SEED=$(SEED) nice $(BIN)/python -m pytest -m slow -n auto --maxprocesses 4 tests/test_fuzz.py tests/test_formats_estimators_fuzz.py
 
 lint: setup
 	$(BIN)/ruff check .

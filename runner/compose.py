@@ -1,18 +1,20 @@
-"""The layers of a spec laid over each other: defaults, the spec file, the data set, the command line; each value's source.
+"""The layers of a spec laid over each other: defaults, recipe, spec file, data set, command line; each value's source.
 
 Reads spec files and looks which files a data set holds. Knows no jobs, parents or routes.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runner import datafolder
+from runner import recipe as recipes
 from runner import spec as specs
-from runner.errors import InputMissing, Problem, SpecInvalid, UsageError
+from runner.datafolder import DataFolder
+from runner.errors import Problem, SpecInvalid, StorageError, UsageError
 from runner.schema import ActionSchema, split_sections
 from runner.skill import Action, Skill
 
@@ -26,6 +28,7 @@ class Given(NamedTuple):
     dataset: str | None = None
     overrides: tuple[str, ...] = ()
     resumed: Mapping[str, Any] | None = None  # the spec of the job to go on with, as far as it carries over
+    recipe: recipes.Recipe | None = None
 
 
 class Composed(NamedTuple):
@@ -36,19 +39,24 @@ class Composed(NamedTuple):
     aside: dict[str, Any]
     problems: list[Problem]
     notes: list[str]
+    unfit: list[Problem]  # settings of the recipe that were taken back, with the reason
 
 
 Layer = tuple[dict[str, Any], str]
 
 
 def compose(given: Given, skill: Skill, action: Action, schema: ActionSchema) -> Composed:
-    """Lay the layers over each other; a later one wins: defaults, spec file, data set, command line.
+    """Lay the layers over each other; a later one wins: defaults, recipe, spec file, data set, command line.
 
     Sections that belong to other actions of the skill are checked against those and set aside.
 
     Raises:
-        SpecInvalid, UsageError, InputMissing: a file, an override or a folder that cannot be read at all.
+        SpecInvalid, UsageError, InputMissing, StorageError: a file, an override or a folder that cannot be read at all.
+        SchemaInvalid: the recipe does not fit the schema.
     """
+    recipe = given.recipe
+    if recipe:
+        recipes.check(recipe, schema)
     siblings = {**skill.schemas(), action.name: schema}
     maps = {key for sibling in siblings.values() for key in sibling.map_leaves()}
     read = specs.read(given.spec_file, maps=maps) if given.spec_file else {}
@@ -56,11 +64,14 @@ def compose(given: Given, skill: Skill, action: Action, schema: ActionSchema) ->
     words, found = _words(given, skill, maps)
     in_words, more, wrong = _own(words, action.name, siblings)
     aside = specs.merge(aside, more)
-    data = _from_dataset(given.dataset, action, _set_keys(in_file) | _set_keys(in_words))
+    notes: list[str] = []
+    data = _from_dataset(given.dataset, action, _set_keys(in_file) | _set_keys(in_words), notes)
     layers = [(dict(given.resumed or {}), "resumed"), (in_file, "file"), (data, "dataset"), (in_words, "user")]
-    spec, sources = _lay(layers, schema, maps)
-    notes = [f"Sections of other actions were checked and set aside: {', '.join(sorted(aside))}."] if aside else []
-    return Composed(spec, sources, aside, [*problems, *found, *wrong], notes)
+    spec, sources = _lay([(recipe.spec, recipe.source), *layers] if recipe else layers, schema, maps)
+    spec, sources, unfit = recipes.fit(recipe, spec, sources, schema) if recipe else (spec, sources, [])
+    if aside:
+        notes.append(f"Sections of other actions were checked and set aside: {', '.join(sorted(aside))}.")
+    return Composed(spec, sources, aside, [*problems, *found, *wrong], notes, unfit)
 
 
 def _own(
@@ -98,8 +109,8 @@ def _set_keys(spec: Mapping[str, Any]) -> set[str]:
     return {key for key, value in specs.flatten(spec, set()).items() if is_set(value)}
 
 
-def _from_dataset(folder: str | None, action: Action, user_keys: set[str]) -> dict[str, Any]:
-    """The values that --dataset gives through the skill's data sources.
+def _from_dataset(folder: str | None, action: Action, user_keys: set[str], notes: list[str]) -> dict[str, Any]:
+    """The values that --dataset gives through the skill's data sources; a folder in storage is looked at, not fetched.
 
     Where a source names alternatives (test, else validation), all keys of the action take the same one, so that data and
     labels stay together.
@@ -108,34 +119,41 @@ def _from_dataset(folder: str | None, action: Action, user_keys: set[str]) -> di
         return {}
     if not any("path" in rule for rule in action.data_sources.values()):
         raise UsageError(f"--dataset: {action.name} takes no data set.")
-    remote = folder.startswith("s3://")
-    if not remote and not Path(folder).expanduser().is_dir():
-        raise InputMissing(f"--dataset {folder}: no such folder.")
-    base = folder.rstrip("/") if remote else str(Path(folder).expanduser().resolve())
+    with datafolder.opened(folder) as there:
+        values, absent = _values(there, action, user_keys)
+        if not there.listed:
+            notes.append(
+                f"{folder} may be read but not listed (s3:ListBucket), so what it holds beside the required files is not known "
+                f"and not taken."
+            )
+        elif absent:
+            problems = [Problem(key, f"no such object in storage: {uri}") for key, uri in absent.items()]
+            raise StorageError(f"{folder} lacks {len(absent)} of the files that {action.name} needs.", problems=problems)
+    return values
 
-    def exists(name: str) -> bool:
-        return remote or os.path.exists(os.path.join(base, name))
 
+def _values(folder: DataFolder, action: Action, user_keys: set[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values of the keys, and the addresses of those that are needed and not there in storage."""
     rules = {key: rule for key, rule in action.data_sources.items() if "path" in rule}
-    choice = _alternative(rules, exists)
+    choice = _alternative(rules, folder.exists)
     values: dict[str, Any] = {}
-    for key, rule in rules.items():
+    absent: dict[str, str] = {}
+    for key, declared in rules.items():
+        rule = declared if "or" not in declared or folder.exists(declared["path"]) else {**declared, **declared["or"]}
         name = _nth(rule["path"], choice)
-        optional = rule.get("optional", False)
-        if rule.get("read") == "json":
-            entries = key in user_keys or any(k.startswith(key + ".") for k in user_keys)
-            if not entries and not remote and exists(name):
-                content = _read_json(os.path.join(base, name))
-                value = content.get(rule["key"]) if "key" in rule and isinstance(content, dict) else content
-                if value is not None:
-                    specs.set_(values, key, value)
+        there, needed = folder.exists(name), not rule.get("optional", False)
+        if "read" in rule:
+            said = key in user_keys or any(k.startswith(key + ".") for k in user_keys)
+            value = datafolder.value_of(folder, name, rule) if there and not said else None
+            if value is not None:
+                specs.set_(values, key, value)
         elif rule.get("yields") and key in user_keys:
             continue
-        elif exists(name) and not (remote and optional):
-            specs.set_(values, key, f"{base}/{name}")
-        elif not optional:
-            specs.set_(values, key, f"{base}/{name}")  # named although it is not there, so that the message names it
-    return values
+        elif there or needed:
+            specs.set_(values, key, folder.path(name))  # a needed one even if it is not there, so that the message names it
+            if not there and key not in user_keys and "://" in folder.path(name):
+                absent[key] = folder.path(name)
+    return values, absent
 
 
 def _alternative(rules: Mapping[str, Any], exists: Callable[[str], bool]) -> int:
@@ -148,14 +166,6 @@ def _alternative(rules: Mapping[str, Any], exists: Callable[[str], bool]) -> int
 
 def _nth(paths: str | list[str], i: int) -> str:
     return paths if isinstance(paths, str) else paths[min(i, len(paths) - 1)]
-
-
-def _read_json(path: str) -> Any:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except (OSError, ValueError) as error:
-        raise InputMissing(f"{path} cannot be read as JSON: {error}") from None
 
 
 def _lay(layers: list[Layer], schema: ActionSchema, maps: Collection[str]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -200,7 +210,12 @@ def _follows(rule: Mapping[str, Any], other: Any, own: Any) -> Any:
 
 
 def _is_default(sources: Mapping[str, str], key: str) -> bool:
-    return sources.get(key, "template") == "template"
+    return is_default(sources.get(key, "template"))
+
+
+def is_default(source: str) -> bool:
+    """Whether a value of this source was said by nobody: what is inferred goes before it."""
+    return source == "template" or source.startswith("recipe:")
 
 
 def absolute(spec: dict[str, Any], keys: Iterable[str]) -> None:

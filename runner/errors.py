@@ -13,7 +13,7 @@ SkillBankError              1  message, problems, hint
 ├── UnknownJob              5
 ├── StorageError            6  s3:// or credentials
 ├── JobFailed               1  the job ran and failed (log, last lines; its own exit code where it has one)
-├── SearchFailed            1  every trial of a search failed
+├── SearchFailed            1  every job of a search or of a series failed
 ├── StillRunning            8
 ├── Refused                 9  refused by policy: an immutable record, a file that would be lost
 └── Canceled              143  ended by a signal or by `cancel` (130 for Ctrl-C)
@@ -137,7 +137,7 @@ class JobFailed(SkillBankError):
 
 
 class SearchFailed(SkillBankError):
-    """Every trial of a search failed."""
+    """Every job of a search or of a series failed."""
 
 
 class StillRunning(SkillBankError):

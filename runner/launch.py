@@ -17,12 +17,14 @@ from typing import Any, NamedTuple
 
 from runner import backend, bank, compose, redact, storage
 from runner import plan as plans
+from runner import recipe as recipes
 from runner import spec as specs
 from runner.errors import Canceled, JobFailed, Refused, SearchFailed, SkillBankError
 from runner.facts import new_record
 from runner.jobs import TERMINAL, JobStore, evidence
 from runner.jobs.record import RULED
 from runner.plan import Plan, Request
+from runner.series import run_series
 from runner.stopping import Stop, stop_on_signals
 from runner.study import run_study
 
@@ -48,6 +50,8 @@ def run(request: Request, ticker: Ticker = QUIET) -> dict[str, Any]:
     _hide_secrets(store, plan)
     with store.open(record), stop_on_signals() as stop:
         ticker.say(f"{record['id']}: {plan.route.reason}")
+        if plan.recipe:
+            ticker.say(f"recipe: {recipes.line(plan.recipe)}")
         return execute(store, store.read(record["id"]), plan.spec, stop, ticker)
 
 
@@ -108,6 +112,8 @@ def execute(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop:
             record = store.enrich(job_id, inputs=inputs)
         if record["automl"]:
             outcome = run_study(store, record, fetched, stop, ticker, launch_trial)
+        elif record["series"]:
+            outcome = run_series(store, record, fetched, stop, ticker, launch_trial)
         else:
             outcome = _run_direct(store, record, fetched, stop, ticker)
         uploaded = _upload(record, ticker, moving)
@@ -149,7 +155,7 @@ def launch_trial(
     stop: Stop,
     ticker: Ticker,
 ) -> dict[str, Any]:
-    """One trial of a search: an ordinary train job with its own record and results. Returns its terminal record."""
+    """One trial of a search, or one child of a series: an ordinary job with its own record. Returns its terminal record."""
     skill = bank.get(study["skill"])
     ticket = store.mint(study["network_arch"], study["action"])
     trial_spec: dict[str, Any] = json.loads(json.dumps(spec))
@@ -164,19 +170,25 @@ def launch_trial(
         "results_dir": ticket.results_dir,
         "log": str(Path(ticket.results_dir).parent / "logs" / "job.log"),
         "spec": plans.redacted(trial_spec, schema),
-        "sources": {**study["sources"], **dict.fromkeys(params, "search")},
-        "route": {**study["route"], "kind": "direct", "reason": f"trial {number} of {study['id']}"},
+        "sources": {**study["sources"], **dict.fromkeys(params, "series" if study["series"] else "search")},
+        "route": {**study["route"], "kind": "direct", "reason": f"{_child(study, number)} of {study['id']}"},
         "parent_job": study["parent_job"],
         "study_job": study["id"],
         "retry_of": None,
         "outputs": [{"key": "results_dir", "uri": ticket.results_dir, "type": "folder"}],
         "upload_uri": f"{study['upload_uri'].rsplit('/', 1)[0]}/{ticket.id}" if study["upload_uri"] else None,
         "automl": None,
+        "series": None,
     }
     for field in ("metrics", "artifacts", "checkpoints", "error", "err_class", "backend_ref", *RULED):
         record.pop(field, None)
     with store.open(record):
         return execute(store, store.read(ticket.id), trial_spec, stop, ticker)
+
+
+def _child(study: dict[str, Any], number: int) -> str:
+    """What a job is called among those of its search or series."""
+    return str(study["series"]["children"][number]["label"]) if study["series"] else f"trial {number}"
 
 
 def _mover(store: JobStore, record: dict[str, Any], stop: Stop, ticker: Ticker) -> storage.Progress:

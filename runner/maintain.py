@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import bank, infer, spec
+from runner import bank, infer, recipe, spec
 from runner.errors import Problem, SchemaInvalid, SkillBankError
 from runner.schema import ActionSchema
 from runner.skill import Skill
@@ -55,7 +55,7 @@ def check(skill: Skill) -> list[str]:
     for stray in sorted((skill.dir / "schemas").glob("*.json")):
         if stray.name not in expected:
             differences.append(f"schemas/{stray.name}: no action of that name; remove it")
-    return differences + _contract_breaks(skill)
+    return differences + _contract_breaks(skill) + _recipe_breaks(skill)
 
 
 def generate(skill: Skill) -> dict[Path, str]:
@@ -243,6 +243,28 @@ def _contract_breaks(skill: Skill) -> list[str]:
     for name, contract, document in documents:
         errors = jsonschema_rs.Draft202012Validator(bank.contract(contract)).iter_errors(document)
         breaks += [f"{name}: {'.'.join(map(str, e.instance_path))}: {e.message}" for e in errors]
+    return breaks
+
+
+def _recipe_breaks(skill: Skill) -> list[str]:
+    """Recipes that cannot be read, do not fit the schema of their action, or are named as a default and not there."""
+    breaks: list[str] = []
+    found: dict[str, recipe.Recipe] = {}
+    for path in sorted((skill.dir / recipe.FOLDER).glob("*")):
+        name = path.relative_to(skill.dir).as_posix()
+        try:
+            if path.suffix != ".yaml":
+                raise SchemaInvalid("a recipe is a file NAME.yaml")
+            one = found[path.stem] = recipe.read(path)
+            if one.action not in skill.actions:
+                raise SchemaInvalid(f"no action {one.action!r}; allowed: {', '.join(skill.actions)}")
+            breaks += [f"{name}: {problem}" for problem in recipe.problems(one, skill.schema(one.action))]
+        except SkillBankError as error:
+            breaks += [f"{name}: {line}" for line in ([str(p) for p in error.problems] or [error.message])]
+    for action, default in skill.default_recipes.items():
+        if default not in found or found[default].action != action:
+            near = ", ".join(found) or "there are none"
+            breaks.append(f"references/skill_info.yaml: recipes.{action}.default: no recipe {default!r} of {action}; {near}")
     return breaks
 
 

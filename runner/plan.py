@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runner import bank, checkpoints, compose, infer, match, policy
+from runner import bank, checkpoints, compose, infer, match, policy, series
+from runner import recipe as recipes
 from runner import spec as specs
 from runner.errors import InputMissing, NoMatch, ParentError, Problem, SpecInvalid, UnknownAction, UsageError
 from runner.jobs import JobStore, Ticket
@@ -41,6 +42,10 @@ class Request(NamedTuple):
     budget: tuple[str, ...] = ()
     results: str | None = None
     overwrite: bool = False
+    recipe: str | None = None
+    folds: int | None = None
+    seeds: int | None = None
+    learning_curve: str | None = None
     command: tuple[str, ...] = ()
 
 
@@ -58,7 +63,9 @@ class Plan(NamedTuple):
     sources: dict[str, str]
     inferred: list[infer.Inferred]
     aside: dict[str, Any]
+    recipe: dict[str, Any] | None
     route: policy.Route
+    series: dict[str, Any] | None
     budget: dict[str, Any]
     space: list[Any]
     left_out: list[tuple[str, str]]
@@ -76,7 +83,11 @@ def make(request: Request, *, strict: bool = True) -> Plan:
     Raises:
         UsageError, SpecInvalid, InputMissing, ParentError: each with every problem of its kind.
     """
+    wish = series.asked(request.folds, request.seeds, request.learning_curve)
     skill, action, word, word_source = who(request)
+    if wish and (request.resume or request.budget):
+        which = "--resume goes on with one training" if request.resume else "--budget is of a search"
+        raise UsageError(f"{which}; {wish.words} are a series of {wish.trainings}.", hint="Leave one of them out.")
     budget = parse_budget(request.budget)
     checkpoints.check_choice(request.checkpoint)
     packaged = skill.packaged(action.name)
@@ -84,7 +95,9 @@ def make(request: Request, *, strict: bool = True) -> Plan:
     store = JobStore(request.workspace)
     parent = _record_of(store, request.parent, "--parent", skill)
     resume = _record_of(store, request.resume, "--resume", skill)
-    composed = compose.compose(given(request, carried_over(resume, action)), skill, action, schema)
+    choice = choose_recipe(request, skill, action, parent, resume)
+    asked = given(request, carried_over(resume, action))
+    composed = compose.compose(asked._replace(recipe=choice.recipe if choice else None), skill, action, schema)
     spec, sources, problems = composed.spec, composed.sources, composed.problems
     ticket = store.mint(skill.network_arch, action.name)
     results_dir, upload_uri = _results(spec, action.name, ticket)
@@ -100,7 +113,7 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         pretrained=request.pretrained,
         encryption_key=os.environ.get("SKILLBANK_ENCRYPTION_KEY"),
     )
-    user_keys = {key for key in sources if compose.is_set(specs.get(spec, key))}
+    user_keys = {key for key, s in sources.items() if compose.is_set(specs.get(spec, key)) and not compose.is_default(s)}
     _agree(spec, sources, action, parent)
     spec, inferred = infer.fill(spec, action.spec_params, view, parent, user_keys)
     sources |= {item.key: f"inferred:{item.function}" for item in inferred}
@@ -113,15 +126,20 @@ def make(request: Request, *, strict: bool = True) -> Plan:
     compose.absolute(spec, [*compose.file_keys(spec, action, schema), *action.outputs])
     inputs, missing, absent = compose.inputs(spec, action, schema, sources)
     _still_there(inferred, parent or resume)
-    _refuse(skill, action, [*problems, *contradictions, *schema.problems(spec)], missing if strict else [], absent)
+    told = _series(wish, skill, action, spec, sources) if wish else None
+    wrong = schema.problems(spec) or (series.problems(told["children"], spec, schema) if told else [])
+    _refuse(skill, action, [*problems, *contradictions, *wrong], missing if strict else [], absent)
     route = policy.route(
         action=action.name,
         word=word,
         word_source=word_source,
         automl_enabled=skill.automl_enabled,
         packaged=packaged,
+        series=wish.words,
     )
-    space, left_out = schema.search_space(spec) if route.kind == "automl" else ([], [])
+    beside = choice.recipe.search if choice and choice.recipe else ()
+    space, left_out = schema.search_space(spec, beside=beside) if route.kind == "automl" else ([], [])
+    recipe = recipes.facts(choice, spec, sources, composed.unfit, schema) if choice else None
     return Plan(
         request=request,
         skill=skill,
@@ -134,7 +152,9 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         sources=sources,
         inferred=inferred,
         aside=composed.aside,
+        recipe=recipe,
         route=route,
+        series=told,
         budget=budget if route.kind == "automl" else {},
         space=space,
         left_out=left_out,
@@ -146,7 +166,38 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         parent=parent,
         resume=resume,
         missing=missing,
-        notes=composed.notes,
+        notes=[*composed.notes, *(recipes.notes(recipe, schema) if recipe else [])],
+    )
+
+
+def _series(
+    wish: series.Asked, skill: Skill, action: Action, spec: Mapping[str, Any], sources: Mapping[str, str]
+) -> dict[str, Any]:
+    """The series that is asked for, as its record is to begin."""
+    own = series.keys(skill, action, wish, sources)
+    return series.facts(wish, own, series.children(wish, own, spec), skill.automl_metric, skill.automl_direction)
+
+
+def choose_recipe(
+    request: Request,
+    skill: Skill,
+    action: Action,
+    parent: dict[str, Any] | None = None,
+    resume: dict[str, Any] | None = None,
+) -> recipes.Choice | None:
+    """The recipe of a request and why it is that one; None where the action has none and none is asked for."""
+    known = skill.recipes(action.name)
+    if not known and request.recipe is None:
+        return None
+    default = skill.default_recipes.get(action.name)
+    return recipes.choose(
+        known,
+        default,
+        action=action.name,
+        word=request.recipe,
+        spec_file=request.spec_file,
+        parent=parent,
+        resume=resume,
     )
 
 
@@ -164,7 +215,7 @@ def plain_spec(request: Request, skill: Skill, action: Action, *, reads: Collect
         SpecInvalid, InputMissing: each with every problem of its kind.
     """
     schema = schema_of(skill, action.name)
-    spec, sources, _, problems, _ = compose.compose(given(request), skill, action, schema)
+    spec, sources, _, problems, *_ = compose.compose(given(request), skill, action, schema)
     _, contradictions = compose.derive(spec, sources, action)
     spec = schema.coerce(spec)
     problems += [*contradictions, *schema.problems(spec)]
@@ -258,7 +309,9 @@ def describe(plan: Plan) -> dict[str, Any]:
             {**item._asdict(), "value": "***" if item.key in secrets else _plain(item.value)} for item in plan.inferred
         ],
         "set_aside": sorted(plan.aside),
+        "recipe": plan.recipe,
         "route": plan.route._asdict(),
+        "series": plan.series,
         "budget": plan.budget,
         "search": [parameter._asdict() for parameter in plan.space],
         "left_out": [{"key": key, "reason": reason} for key, reason in plan.left_out],

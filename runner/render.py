@@ -61,7 +61,14 @@ def skill(data: Mapping[str, Any]) -> str:
         data["description"], 100, initial_indent="  ", subsequent_indent="  "
     )
     rows = [(name, ", ".join(facts["inputs"])) for name, facts in data["actions"].items()]
-    return f"{head}\n\n{table(rows, ('action', 'inputs'))}" if rows else head
+    blocks = [head, table(rows, ("action", "inputs"))] if rows else [head]
+    return "\n\n".join([*blocks, *recipes(data["recipes"])])
+
+
+def recipes(items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The recipes of a skill or of an action: a table, or nothing."""
+    rows = [(item["name"] + " (default)" * item["default"], item["action"], item["description"]) for item in items]
+    return [table(rows, ("recipe", "of", "what it does"))] if rows else []
 
 
 def action(data: Mapping[str, Any]) -> str:
@@ -69,7 +76,7 @@ def action(data: Mapping[str, Any]) -> str:
     rows = [
         (key, brief(leaf.get("default")), bounds(leaf), leaf.get("description", "")) for key, leaf in data["settings"].items()
     ]
-    return table(rows, ("setting", "default", "allowed", "description"))
+    return "\n\n".join([table(rows, ("setting", "default", "allowed", "description")), *recipes(data["recipes"])])
 
 
 def leaf(data: Mapping[str, Any]) -> str:
@@ -116,10 +123,16 @@ def plan(data: Mapping[str, Any]) -> str:
         f"route:   {data['route']['kind']}, {data['route']['reason']}",
         f"results: {data['results_dir']}" + (f" -> {data['upload']}" if data["upload"] else ""),
     ]
+    if data["recipe"]:
+        from runner import recipe
+
+        parts.append(f"recipe:  {recipe.line(data['recipe'])}")
     if data["budget"]:
         told = ", ".join(f"{k} {v:g}" for k, v in data["budget"].items() if v)
         parts.append(f"budget:  {told}")
     blocks = ["\n".join(parts)]
+    if data["series"]:
+        blocks += planned(data["series"])
     if data["inputs"]:
         blocks.append(table([(i["key"], i["source"], i["uri"]) for i in data["inputs"]], ("input", "from", "path")))
     blocks.append(table([(o["key"], o["uri"]) for o in data["outputs"]], ("output", "path")))
@@ -131,11 +144,38 @@ def plan(data: Mapping[str, Any]) -> str:
         blocks.append(table(spans, ("searched", "range", "given")))
     if data["left_out"]:
         blocks.append(table([(p["key"], p["reason"]) for p in data["left_out"]], ("not searched", "why")))
-    given = {k: s for k, s in data["sources"].items() if s in ("user", "file", "dataset")}
+    given = {k: s for k, s in data["sources"].items() if s in ("user", "file", "dataset") or s.startswith("recipe:")}
     if given:
         values = [(k, s, brief(_value(data["spec"], k), 200)) for k, s in given.items()]
         blocks.append(table(values, ("set", "by", "value")))
     return "\n\n".join(blocks)
+
+
+def planned(series: Mapping[str, Any]) -> list[str]:
+    """The trainings that a series would be."""
+    rows = [(c["number"], c["label"], ", ".join(f"{k}={brief(v)}" for k, v in c["params"].items())) for c in series["children"]]
+    return [f"series:  {series['what']}, {len(rows)} trainings", table(rows, ("training", "which", "settings"))]
+
+
+def ran(series: Mapping[str, Any]) -> list[str]:
+    """The trainings of a series, and what they come to so far."""
+    names = [*series["metrics"], *series["counts"]]
+    head = ("training", "state", *names, "job", "error")
+    rows = [
+        (c["label"], c["state"], *(brief(c["metrics"].get(name)) or "-" for name in names), c["job_id"] or "", c["error"] or "")
+        for c in series["children"]
+    ]
+    ended = sum(c["job_id"] is not None for c in series["children"])
+    blocks = [f"series: {series['what']}, {ended} of {len(rows)} trainings have ended", table(rows, head)]
+    spread = [
+        (name, found["n"], *(brief(found[key]) or "-" for key in ("mean", "std", "min", "max")))
+        for name, found in series["summary"].items()
+    ]
+    if spread:
+        blocks.append(table(spread, ("over the trainings", "n", "mean", "std", "min", "max")))
+    if series["verdict"]:
+        blocks.append(series["verdict"]["says"])
+    return blocks
 
 
 def _span(parameter: Mapping[str, Any]) -> str:
@@ -195,6 +235,8 @@ def job(record: Mapping[str, Any], progress: Mapping[str, Any] | None = None) ->
         blocks.append(table(rows, ("trial", "state", search["metric"], "job", "parameters")))
         if search.get("best"):
             blocks.append(f"best: trial {search['best']['number']}, {search['metric']} {brief(search['best']['value'])}")
+    if record.get("series"):
+        blocks += ran(record["series"])
     numbers = {k: v for k, v in record.get("metrics", {}).items() if isinstance(v, int | float | str)}
     if numbers:
         blocks.append(paths({k: brief(v) for k, v in numbers.items()}))

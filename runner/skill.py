@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runner import spec as specs
 from runner.errors import Problem, SchemaInvalid, SkillBankError, SpecInvalid, UnknownAction
 
-if TYPE_CHECKING:  # read late, so that listing skills does not wait for it
+if TYPE_CHECKING:  # read late, so that listing skills does not wait for them
+    from runner.recipe import Recipe
     from runner.schema import ActionSchema
 
 FRONT_MATTER_FIELDS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
@@ -56,6 +57,7 @@ class Skill(NamedTuple):
     gpu_spec_key: str
     config_source: str
     version: str
+    default_recipes: dict[str, str]  # action -> the recipe that is applied where nothing else is asked for
 
     def action(self, name: str) -> Action:
         """The action of that name.
@@ -88,6 +90,17 @@ class Skill(NamedTuple):
         if not path.is_file():
             raise SchemaInvalid(f"no spec template {path}", hint="Generate it: skillbank schemas build")
         return specs.read(path)
+
+    def recipes(self, action: str | None = None) -> dict[str, Recipe]:
+        """The recipes of the skill, or of one of its actions, by name, read now.
+
+        Raises:
+            SchemaInvalid: one of them cannot be read.
+        """
+        from runner import recipe
+
+        found = [recipe.read(path) for path in sorted((self.dir / recipe.FOLDER).glob("*.yaml"))]
+        return {one.name: one for one in found if action in (None, one.action)}
 
     def describe(self) -> dict[str, Any]:
         """The skill as plain data: who it is and what its actions take and give."""
@@ -176,6 +189,11 @@ def load(folder: str | Path) -> Skill:
         gpu_spec_key=facts.get("gpu_spec_key", ""),
         config_source=facts.get("config_source", ""),
         version=str(facts.get("version") or head.get("metadata", {}).get("version", "")),
+        default_recipes={
+            action: rule["default"]
+            for action, rule in facts.get("recipes", {}).items()
+            if isinstance(rule, dict) and isinstance(rule.get("default"), str)
+        },
     )
 
 
@@ -203,8 +221,8 @@ def info_problems(facts: Mapping[str, Any], folder_name: str) -> list[Problem]:
     if facts.get("name") != folder_name:
         problems.append(Problem("skill_info name", f"{facts.get('name')!r} is not the folder's name", folder_name))
     actions = facts.get("actions", {})
-    sections = ("actions", "automl", "data_sources", "spec_params", "spec_shorthand_keys", "spec_templates", "match")
-    problems += [Problem(f"skill_info {n}", "is not a mapping") for n in sections if not isinstance(facts.get(n, {}), dict)]
+    maps = "actions automl data_sources spec_params spec_shorthand_keys spec_templates recipes series match"
+    problems += [Problem(f"skill_info {n}", "is not a mapping") for n in maps.split() if not isinstance(facts.get(n, {}), dict)]
     if problems or not actions:
         return problems
     if not facts.get("network_arch"):

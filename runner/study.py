@@ -6,8 +6,6 @@ Does not know how a trial is run: that comes in as a function.
 from __future__ import annotations
 
 import json
-import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +13,8 @@ from typing import Any
 
 from runner import automl
 from runner import spec as specs
-from runner.errors import Canceled, JobFailed, Problem, SchemaInvalid
+from runner import trials as jobs
+from runner.errors import JobFailed, SchemaInvalid
 from runner.jobs import JobStore
 from runner.schema import Parameter
 from runner.stopping import Stop
@@ -45,7 +44,7 @@ def run_study(
     deadline = time.monotonic() + seconds if seconds else None
 
     def objective(number: int, params: dict[str, Any]) -> float:
-        ticker.say(f"trial {number}: " + (", ".join(f"{k}={_short(v)}" for k, v in params.items()) or "the spec as given"))
+        ticker.say(f"trial {number}: " + (", ".join(f"{k}={jobs.short(v)}" for k, v in params.items()) or "the spec as given"))
         started = time.monotonic()
         within = Stop(stop, deadline if number else None, "the time budget of the search was spent")
         record = run_trial(store, study, spec, params, number, within, ticker)
@@ -53,17 +52,17 @@ def run_study(
         trial |= {"error": None, "seconds": round(time.monotonic() - started, 3)}
         trials.append(trial)
         try:
-            trial["value"] = _value(record, facts["metric"], ended=bool(stop() or store.cancel_requested(study["id"])))
+            trial["value"] = jobs.value(record, facts["metric"], ended=bool(stop() or store.cancel_requested(study["id"])))
         except JobFailed as error:
-            trial["error"] = error.message
-            if error.exit_code != 1:  # wrong data, a checkpoint that does not fit: no other parameters would mend it
-                raise _Hopeless(error) from None
+            jobs.fail(trial, error)
             raise
         finally:
-            facts["trials"], facts["best"] = trials, _best(trials, facts["direction"])
-            facts.setdefault("deleted", []).extend(_retain(store, trials, facts["best"]))
+            facts["trials"], facts["best"] = trials, jobs.best(trials, facts["direction"])
+            facts.setdefault("deleted", []).extend(jobs.retain(store, trials, facts["best"]))
             store.enrich(study["id"], automl=facts)
-        ticker.say(f"trial {number}: {facts['metric']} {_short(trial['value'])} (best {_short(facts['best']['value'])})")
+        ticker.say(
+            f"trial {number}: {facts['metric']} {jobs.short(trial['value'])} (best {jobs.short(facts['best']['value'])})"
+        )
         return float(trial["value"])
 
     try:
@@ -78,7 +77,7 @@ def run_study(
             storage_path=Path(study["results_dir"]) / "study.log",
             given=specs.flatten(spec),
         )
-    except _Hopeless as reason:
+    except jobs.Hopeless as reason:
         raise reason.error from None
     best = store.read(facts["best"]["job_id"])
     files = _write_winner(study, facts, best, result)
@@ -90,56 +89,6 @@ def run_study(
     }
 
 
-class _Hopeless(Exception):
-    """Ends a search: what went wrong lies in the user's input, and every trial would meet it."""
-
-    def __init__(self, error: JobFailed) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-def _value(record: dict[str, Any], metric: str, *, ended: bool) -> float:
-    """The trial's metric; ``ended`` says that the whole search is to end."""
-    if record["state"] == "CANCELED" and ended:
-        raise Canceled(f"trial {record['id']} was canceled", exit_code=(record.get("error") or {}).get("exit_code", 143))
-    if record["state"] != "COMPLETE":
-        error = record.get("error") or {}
-        why = record["transitions"][-1]["message"] if record["state"] == "CANCELED" else error.get("message", "")
-        raise JobFailed(
-            f"{record['id']}: {why or record['state']}",
-            problems=[Problem(**problem) for problem in error.get("problems", [])],
-            exit_code=error.get("exit_code", 1) if record["state"] == "ERROR" else 1,
-        )
-    value = record["metrics"].get(metric)
-    if not isinstance(value, int | float) or math.isnan(value):
-        raise JobFailed(f"{record['id']}: the metric {metric} is not a number ({value!r})")
-    return float(value)
-
-
-def _best(trials: list[dict[str, Any]], direction: str) -> dict[str, Any] | None:
-    done = [t for t in trials if t["value"] is not None]
-    if not done:
-        return None
-    pick = min if direction == "minimize" else max
-    best = pick(done, key=lambda t: t["value"])
-    return {key: best[key] for key in ("number", "job_id", "value", "params")}
-
-
-def _retain(store: JobStore, trials: list[dict[str, Any]], best: dict[str, Any] | None) -> list[str]:
-    """Delete the checkpoints of finished trials that are not the best so far; what was deleted is recorded."""
-    deleted = []
-    for trial in trials:
-        winner = best is not None and trial["job_id"] == best["job_id"]
-        if winner or trial.get("retained") is False or trial["state"] == "CANCELED":  # a canceled one can be resumed
-            continue
-        folder = Path(store.read(trial["job_id"])["results_dir"])
-        for path in sorted([*folder.glob("*.pth")]):
-            path.unlink()
-            deleted.append(str(path))
-        trial["retained"] = False
-    return deleted
-
-
 def _write_winner(study: dict[str, Any], facts: dict[str, Any], best: dict[str, Any], result: Any) -> dict[str, str]:
     """best_rec.json, and the winning spec as a file that a plain training repeats."""
     folder = Path(study["results_dir"])
@@ -149,7 +98,7 @@ def _write_winner(study: dict[str, Any], facts: dict[str, Any], best: dict[str, 
     if winner.get("encryption_key"):
         winner["encryption_key"] = None
     best_spec = folder / "best_spec.yaml"
-    _write(best_spec, specs.write(winner))
+    jobs.write(best_spec, specs.write(winner))
     best_rec = folder / "best_rec.json"
     record = automl.best_rec(
         result,
@@ -158,20 +107,10 @@ def _write_winner(study: dict[str, Any], facts: dict[str, Any], best: dict[str, 
         specs=winner,
         checkpoint_uri=best["artifacts"].get("checkpoint"),
     )
-    _write(best_rec, json.dumps(record, indent=2) + "\n")
+    jobs.write(best_rec, json.dumps(record, indent=2) + "\n")
     return {"best_spec": str(best_spec), "best_rec": str(best_rec)}
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _seed(spec: dict[str, Any]) -> int | None:
     seed = specs.get(spec, "train.seed")
     return seed if isinstance(seed, int) and seed >= 0 else None
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

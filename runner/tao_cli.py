@@ -70,10 +70,13 @@ def build_parser() -> argparse.ArgumentParser:
             help=f"{name}, from a spec file",
             epilog=f"Example: pose_classification {name} -e spec.yaml results_dir=results",
         )
-        needed = name != "inference"  # --stream does without
+        needed = name not in ("dataset_convert", "inference")  # these can be told all they need in words
         task.add_argument("-e", "--experiment_spec_file", metavar="SPEC", type=Path, required=needed, help="spec file, YAML")
         task.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help="spec values, dotted: train.optim.lr=0.01")
         task.set_defaults(call=_action, action=name)
+        if name == "dataset_convert":
+            _add_converting(task)
+            task.set_defaults(call=_convert)
         if name == "inference":
             _add_streaming(task)
             task.set_defaults(call=_inference)
@@ -116,6 +119,29 @@ def _add_dataset(group: argparse.ArgumentParser) -> None:
     tool.set_defaults(call=_inspect)
 
 
+def _add_converting(task: argparse.ArgumentParser) -> None:
+    """Settings of a conversion as plain options; what they may be is said by the schema."""
+    group = task.add_argument_group("instead of SPEC and KEY=VALUE")
+    group.add_argument("--data", metavar="PATH", help="file or folder that a pose estimator wrote, or s3://bucket/prefix/")
+    group.add_argument("--results-dir", metavar="DIR", help="root of the results: DIR/dataset_convert")
+    group.add_argument("--format", metavar="NAME", help="format of the data (default: recognised)")
+    group.add_argument("--label-file", metavar="CSV", help="columns sample, label and, optionally, subject, split, recording")
+    group.add_argument("--split", metavar="HOW", help="shares such as 0.7,0.15,0.15, or given, or subject")
+    group.add_argument("--layout", metavar="NAME_OR_FILE", help="skeleton of the data, where they do not say it")
+    group.add_argument("--target-layout", metavar="NAME_OR_FILE", help="skeleton to write, where it is another one")
+    group.add_argument("--on-error", metavar="skip|fail", help="what a bad record does (default fail)")
+
+
+CONVERTING = ("data", "format", "label_file", "split", "layout", "target_layout", "on_error")
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    keys = {"results_dir": "results_dir", **{name: f"dataset_convert.{name}" for name in CONVERTING}}
+    given = {key: value for name, key in keys.items() if (value := getattr(arguments, name)) is not None}
+    arguments.overrides += [f"{key}={json.dumps(value)}" for key, value in given.items()]
+    return _action(arguments)
+
+
 def _add_streaming(task: argparse.ArgumentParser) -> None:
     """What `inference --stream` takes; None is the default of the trainer's side."""
     group = task.add_argument_group(
@@ -123,7 +149,7 @@ def _add_streaming(task: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--stream", action="store_true", help="classify what comes in on stdin")
     group.add_argument("--checkpoint", metavar="FILE", help="model: .onnx, .pth or .tlt")
-    group.add_argument("--layout", metavar="NAME", help="skeleton layout, where the model does not say it itself")
+    group.add_argument("--layout", metavar="NAME_OR_FILE", help="skeleton layout of the joints (default the model's)")
     group.add_argument("--top-k", metavar="K", type=int, help="classes with probabilities per decision (default 5)")
     group.add_argument("--window", metavar="N", type=int, help="frames a decision looks at (default the model's own)")
     group.add_argument("--stride", metavar="N", type=int, help="frames between two decisions (default a tenth of the window)")
@@ -137,8 +163,20 @@ def _add_streaming(task: argparse.ArgumentParser) -> None:
     group.add_argument("--on-error", choices=("skip", "fail"), help="what to do at a bad line (default skip)")
 
 
-STREAMING = ("window", "stride", "min_frames", "smoothing", "unknown", "forget", "gaps", "max_tracks", "image_size", "on_error")
-AS_SETTINGS = {"checkpoint": "inference.checkpoint", "layout": "model.graph_layout", "top_k": "inference.top_k"}
+STREAMING = (
+    "layout",
+    "window",
+    "stride",
+    "min_frames",
+    "smoothing",
+    "unknown",
+    "forget",
+    "gaps",
+    "max_tracks",
+    "image_size",
+    "on_error",
+)
+AS_SETTINGS = {"checkpoint": "inference.checkpoint", "top_k": "inference.top_k"}
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -167,14 +205,14 @@ def _stream(arguments: argparse.Namespace) -> int:
         for name, key in AS_SETTINGS.items()
         if getattr(arguments, name) is not None
     ]
-    reads = tuple(AS_SETTINGS.values())
+    reads = ("inference.checkpoint", "model.graph_layout")
     spec = compose(skill, "inference", arguments.experiment_spec_file, [*arguments.overrides, *words], reads=reads)
     _warn(arguments.overrides)
     if sys.stdin is None or sys.stdout is None:
         raise UsageError("pose_classification inference --stream: stdin or stdout is closed")
     if sys.stdin.isatty():
         sys.stderr.write("reading JSON lines from the terminal; end with Ctrl-D\n")
-    settings = {name: getattr(arguments, name) for name in ("layout", *STREAMING)}
+    settings = {name: getattr(arguments, name) for name in STREAMING}
     settings |= {"spec": spec, "input": sys.stdin.buffer, "output": sys.stdout.buffer}
     with _log_to_stderr():
         outcome = backend.run_here(skill.info["tools"]["inference_stream"]["entrypoint"], settings)

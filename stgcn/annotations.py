@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Generic, NamedTuple, TypeVar
 
+from stgcn.delimited import cell, rows
 from stgcn.errors import DataError
 
 MOST_PROBLEMS = 20
-MOST_BYTES = 256 * 2**20
 SAMPLE = ("sample", "name", "file", "video", "clip")
 LABEL = ("label", "class", "action")
 SUBJECT = ("subject", "person", "performer")
@@ -76,9 +75,9 @@ def read_table(path: Path) -> Lookup[Said]:
     """
     entries: dict[str, Said] = {}
     problems: list[str] = []
-    for line, row in _rows(path, required=(SAMPLE,)):
-        name = _cell(row, SAMPLE)
-        said = Said(_cell(row, LABEL), _cell(row, SUBJECT), _cell(row, SPLIT), _cell(row, RECORDING))
+    for line, row in rows(path, required=(SAMPLE,)):
+        name = cell(row, SAMPLE)
+        said = Said(cell(row, LABEL), cell(row, SUBJECT), cell(row, SPLIT), cell(row, RECORDING))
         if name is None:
             problems.append(f"{path}, line {line}: no sample is named")
         elif entries.setdefault(name, said) != said:
@@ -97,9 +96,9 @@ def read_segments(path: Path) -> Lookup[list[Segment]]:
     """
     entries: dict[str, list[Segment]] = {}
     problems: list[str] = []
-    for line, row in _rows(path, required=(SAMPLE, START, END, LABEL)):
-        name, label = _cell(row, SAMPLE), _cell(row, LABEL)
-        start, end = _frame(_cell(row, START)), _frame(_cell(row, END))
+    for line, row in rows(path, required=(SAMPLE, START, END, LABEL)):
+        name, label = cell(row, SAMPLE), cell(row, LABEL)
+        start, end = _frame(cell(row, START)), _frame(cell(row, END))
         if name is None or label is None or start is None or end is None or not 0 <= start < end:
             problems.append(f"{path}, line {line}: expected sample, start, end, label with frames 0 <= start < end")
         else:
@@ -116,38 +115,9 @@ def _refuse(problems: list[str]) -> None:
         raise DataError(problems[:MOST_PROBLEMS] + more)
 
 
-def _cell(row: Mapping[str, str], names: Iterable[str]) -> str | None:
-    return next((row[name] for name in names if row.get(name)), None)
-
-
 def _frame(text: str | None) -> int | None:
     try:
         number = float(text or "")
     except ValueError:
         return None
     return int(number) if abs(number) < 2**31 and number.is_integer() else None
-
-
-def _rows(path: Path, required: Iterable[tuple[str, ...]]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and cells by lower-case column name, of a file separated by commas, semicolons or tabs."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise DataError(f"{path} is larger than {MOST_BYTES >> 20} MiB; expected a table of labels")
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    head = text.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
-    rows = csv.reader(text.splitlines(), delimiter=delimiter)
-    try:
-        columns = [name.strip().lower() for name in next(rows, [])]
-        absent = [names[0] for names in required if not set(names) & set(columns)]
-        if absent:
-            raise DataError(
-                f"{path} has no column {' and no '.join(absent)}; its columns: {', '.join(columns)[:200] or 'none'}"
-            )
-        for row in rows:
-            if any(cell.strip() for cell in row):
-                yield rows.line_num, {name: cell.strip() for name, cell in zip(columns, row, strict=False)}
-    except csv.Error as error:
-        raise DataError(f"{path}, line {rows.line_num}: not a CSV ({error})") from None

@@ -24,7 +24,8 @@ class SkeletonSet:
     """Sequences and their labels, checked.
 
     ``data`` is float32 (N, C, T, V, M), memory-mapped when the file holds float32; ``labels`` int64 (N,) or None;
-    ``notes`` say what was done to the data that a user may not expect.
+    ``notes`` say what was done to the data that a user may not expect. A set that is not one whole file says of which files
+    and how it was made: ``made_of`` (``path`` joins them for people) and ``division``.
     """
 
     split: str
@@ -33,6 +34,8 @@ class SkeletonSet:
     names: list[str]
     labels: np.ndarray | None
     notes: list[str] = field(default_factory=list)
+    made_of: tuple[str, ...] = ()
+    division: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def num_persons(self) -> int:
@@ -85,7 +88,7 @@ def read_set(
     ids = None
     if is_set(label_path) and label_path is not None:
         try:
-            names, ids = labels.read_labels(label_path)
+            names, ids = labels.read_labels(label_path, label_map)
         except DataError as error:
             problems += error.problems
     elif need_labels:
@@ -179,6 +182,8 @@ def valid_lengths(data: np.ndarray) -> np.ndarray:
 def facts(skeletons: SkeletonSet, label_map: Mapping[str, int]) -> dict[str, Any]:
     """What a report says of a set, JSON-able: file, hash, shape, sequences per class, frames, persons, missing joints.
 
+    A set made of several files has no hash of its own; theirs are under ``files``.
+
     ``missing_joint_share`` is the share of all-zero joints within the valid frames of the first person of a sequence.
     """
     data = skeletons.data
@@ -186,18 +191,22 @@ def facts(skeletons: SkeletonSet, label_map: Mapping[str, int]) -> dict[str, Any
     per_class = None
     if skeletons.labels is not None:
         per_class = {name: int((skeletons.labels == i).sum()) for name, i in label_map.items()}
+    paths = skeletons.made_of or (skeletons.path,)
+    hashes = [{"path": path, "sha256": files.sha256(path)} for path in paths]
     return {
         "path": skeletons.path,
-        "sha256": files.sha256(skeletons.path),
+        "sha256": hashes[0]["sha256"] if len(paths) == 1 else None,
         "shape": list(data.shape),
         "dtype": str(data.dtype),
-        "bytes": Path(skeletons.path).stat().st_size,
+        "bytes": sum(Path(path).stat().st_size for path in paths),
         "sequences": len(data),
         "per_class": per_class,
         "frames": {"min": int(lengths.min()), "median": float(np.median(lengths)), "max": int(lengths.max())},
         "persons": skeletons.num_persons,
         "missing_joint_share": _missing_share(data, lengths),
         "notes": list(skeletons.notes),
+        **({"files": hashes} if len(paths) > 1 else {}),
+        **({"division": dict(skeletons.division)} if skeletons.division else {}),
     }
 
 

@@ -46,20 +46,22 @@ SCALARS = {
 class History:
     """What a training has done: one row of COLUMNS per epoch, and the checkpoints it wrote that still exist.
 
-    ``past`` are the rows of the training that this one resumes.
+    ``past`` are the rows of the training that this one resumes. ``last``: the model is what the last epoch leaves, not the
+    epoch with the lowest val_loss.
     """
 
     past: Any = field(default_factory=list)
     rows: Any = field(default_factory=list)
     checkpoints: Any = field(default_factory=list)
+    last: bool = False
 
     def best(self) -> dict[str, Any] | None:
-        """The row with the lowest val_loss."""
-        return _lowest(self.rows)
+        """The row of the epoch that is the model: the one with the lowest val_loss, or the last."""
+        return self.rows[-1] if self.last and self.rows else _lowest(self.rows)
 
     def listed(self) -> list[dict[str, Any]]:
-        """The checkpoints in the order they were written, the best one flagged."""
-        best = _lowest(self.checkpoints)
+        """The checkpoints in the order they were written, the one that is the model flagged as the best."""
+        best = self.checkpoints[-1] if self.last and self.checkpoints else _lowest(self.checkpoints)
         return [{**c, "best": best is not None and c["path"] == best["path"]} for c in self.checkpoints]
 
 
@@ -112,7 +114,7 @@ class Recorder(Checkpoint):
     ) -> None:
         """Give the loggers the loss of the step."""
         for logger in trainer.loggers:
-            logger.log_metrics({"train_loss_step": float(outputs["loss"])}, step=trainer.global_step)
+            logger.log_metrics({"train_loss_step": float(outputs["shown"])}, step=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record the epoch; the module has its metrics ready."""
@@ -167,8 +169,35 @@ class Recorder(Checkpoint):
         return f"epoch {row['epoch'] + 1}/{self.num_epochs}: {', '.join(parts)}, lr {row['lr']:.3g}, {row['seconds']:.1f} s"
 
 
+class EarlyStopping(Checkpoint):
+    """Ends the training after so many validations without a lower val_loss; a resumed one counts those before, too."""
+
+    def __init__(self, patience: int, status: StatusLog, history: History) -> None:
+        self.patience, self.status, self.history = patience, status, history
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Ask for the end, in all processes, when the epoch that ends was validated and is one too many."""
+        rows = [*self.history.past, *self.history.rows] if trainer.is_global_zero else []
+        waited, best = waiting(rows)
+        stop = waited >= self.patience and rows[-1]["val_loss"] is not None
+        if stop and best:
+            self.status.write(
+                "RUNNING",
+                f"Early stopping in epoch {rows[-1]['epoch']}: {waited} validations without a lower val_loss than "
+                f"{best['val_loss']:.4g} in epoch {best['epoch']}",
+            )
+        trainer.should_stop = trainer.should_stop or trainer.strategy.reduce_boolean_decision(stop, all=False)
+
+
+def waiting(rows: Sequence[dict[str, Any]]) -> tuple[int, dict[str, Any] | None]:
+    """How many validations there were after the one with the lowest val_loss, and the row of that one."""
+    validated = [row for row in rows if row["val_loss"] is not None]
+    best = _lowest(validated)
+    return (len(validated) - 1 - validated.index(best) if best else 0), best
+
+
 class Checkpoints(Checkpoint):
-    """Writes checkpoints by interval, after the last epoch and whenever val_loss is the lowest yet; links the latest."""
+    """Writes checkpoints by interval, after the last epoch and, unless the last is wanted, at the lowest val_loss yet."""
 
     def __init__(self, folder: Path, settings: config.Train, held: HoldingIO, history: History) -> None:
         self.folder, self.settings, self.io, self.history = folder, settings, held, history
@@ -193,9 +222,9 @@ class Checkpoints(Checkpoint):
         assert isinstance(pl_module, PoseClassifier)
         epoch = trainer.current_epoch
         self._hold(trainer, pl_module, epoch=epoch, completed=epoch + 1, **pl_module.fresh)
-        due = self._due(trainer) or epoch == self.settings.num_epochs - 1
+        due = self._due(trainer) or epoch == self.settings.num_epochs - 1 or trainer.should_stop
         best = _lowest(self.history.checkpoints)
-        improved = _lowest([*([best] if best else []), self.entry]) == self.entry
+        improved = not self.history.last and _lowest([*([best] if best else []), self.entry]) == self.entry
         if due or improved:
             self._write(trainer)
         if improved and not due:
@@ -216,9 +245,7 @@ class Checkpoints(Checkpoint):
         count = trainer.current_epoch + 1 if by_epoch else trainer.global_step
         return count % self.settings.checkpoint_interval == 0
 
-    def _hold(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *, epoch: int, completed: int, **metrics: float
-    ) -> None:
+    def _hold(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *, epoch: int, completed: int, **metrics: Any) -> None:
         assert isinstance(pl_module, PoseClassifier)
         pl_module.description |= {
             "epoch": epoch,
@@ -234,6 +261,7 @@ class Checkpoints(Checkpoint):
             "step": trainer.global_step,
             "val_loss": metrics.get("val_loss"),
             "val_acc": metrics.get("val_acc"),
+            **({"streams": metrics["streams"]} if "streams" in metrics else {}),
         }
 
     def _write(self, trainer: pl.Trainer) -> None:

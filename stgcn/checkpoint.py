@@ -1,6 +1,6 @@
 """Checkpoint files, .pth or .tlt: read without running anything in them, compared with a spec, turned into a network.
 
-Reads files of this trainer, un-keyed TAO (Lightning) files and state dicts of the original ST-GCN. Knows no trainer.
+Reads files of this trainer, un-keyed TAO (Lightning) files, and state dicts of the authors of each network. Knows no trainer.
 """
 
 from __future__ import annotations
@@ -8,21 +8,23 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stgcn import config
-from stgcn.description import KEY, PARTITIONS, check_classes, describe, differences, layout_of, unreadable
+from stgcn.description import KEY, PARTITIONS, check_classes, completed, describe, differences, unreadable
 from stgcn.errors import CheckpointError
+from stgcn.fusion import Fused
 from stgcn.graph import LAYOUTS, adjacency, resolve
-from stgcn.model import BLOCKS, STGCN
+from stgcn.network import MARKS, build, kind_of, sizes, streams_of
 
 NAMED = 12  # tensors named in a message
+OWN = ("A", "fusion")  # buffers that are no weights: the graph of ST-GCN, and the say of each stream
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def read(path: str | Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        CheckpointError: it is missing, broken, encrypted, holds more than plain data, or is no ST-GCN.
+        CheckpointError: it is missing, broken, encrypted, holds more than plain data, or is of no network known here.
     """
     path = Path(path)
     content = _load(path)
@@ -65,21 +67,20 @@ def read(path: str | Path) -> Checkpoint:
         )
     state = content.get("state_dict", content)
     weights = {_original_name(name): value for name, value in state.items()} if isinstance(state, Mapping) else {}
-    if not {"fcn.weight", "data_bn.weight", "st_gcn_networks.0.gcn.conv.weight"} <= weights.keys() or not all(
-        isinstance(value, Tensor) for value in weights.values()
-    ):
-        raise CheckpointError(f"{path} is not an ST-GCN checkpoint: {_what_it_holds(state)}")
+    if kind_of(weights) is None or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise CheckpointError(f"{path} is not a checkpoint of {_either(MARKS)}: {_what_it_holds(state)}")
     description = content.get(KEY)
     if description is not None and (problem := unreadable(description)):
         raise CheckpointError(f"{path} cannot be used: {problem}")
     return Checkpoint(path, weights, description, content)
 
 
-def network(checkpoint: Checkpoint, model: config.Model, dataset: config.Dataset) -> tuple[STGCN, dict[str, Any]]:
+def network(checkpoint: Checkpoint, model: config.Model, dataset: config.Dataset) -> tuple[nn.Module, dict[str, Any]]:
     """Build the network of a checkpoint, weights loaded, and its description.
 
     The checkpoint's own description counts; a setting of the spec that contradicts it counts as meant when it is not at its
-    default. A file that does not describe itself is described by the spec, and has to fit it.
+    default. A file that does not describe itself is described by the spec, and has to fit it. The description of a fused
+    network holds the weights of its streams as ``fusion``.
 
     Raises:
         CheckpointError: with all that does not fit.
@@ -90,76 +91,57 @@ def network(checkpoint: Checkpoint, model: config.Model, dataset: config.Dataset
         problems = differences(description, model, dataset, ignore_defaults=True)
     else:
         check_classes(dataset)
-        description = describe(model, dataset, window=None, num_persons=None)
+        slots = sizes(checkpoint.weights).slots
+        description = describe(model, dataset, window=None, num_persons=slots if slots > 1 else None) | {"person_slots": slots}
         problems = misfits(checkpoint.weights, model, dataset)
     if problems:
         raise CheckpointError([f"{checkpoint.path} does not fit the spec: {problem}" for problem in problems])
-    graph = checkpoint.weights.get("A")
-    if graph is None:
-        graph = torch.from_numpy(adjacency(layout_of(description), description["graph_strategy"]))
-    built = STGCN(
-        graph,
-        description["input_channels"],
-        description["num_classes"],
-        dropout=model.dropout,
-        edge_importance_weighting=description["edge_importance_weighting"],
-    )
+    built = build(completed(description) | {"dropout": model.dropout})
     _load_all(built, checkpoint)
+    if isinstance(built, Fused):
+        description = {**description, "fusion": [float(weight) for weight in built.fusion]}
     return built, description
 
 
 def misfits(weights: Mapping[str, Tensor], model: config.Model, dataset: config.Dataset) -> list[str]:
     """List where the shapes and the graph of weights contradict a spec, in the words of the spec."""
-    channels = weights["st_gcn_networks.0.gcn.conv.weight"].shape[1]
-    partitions = weights["st_gcn_networks.0.gcn.conv.weight"].shape[0] // BLOCKS[0][1]
-    joints = weights["data_bn.weight"].shape[0] // channels
-    classes = weights["fcn.weight"].shape[0]
-    weighted = any(name.startswith("edge_importance.") for name in weights)
+    if streams_of(weights):
+        return ["it holds a network for each of several streams, and does not say of which data"]
+    found = sizes(weights)
+    if found.network != model.model_type:
+        return [f"it is {found.network}, model.model_type is {model.model_type}"]
     layout = resolve(model.graph_layout)
+    streams = len(dataset.streams)
     problems = []
-    if joints != layout.num_joints:
-        names = " or ".join(name for name, other in LAYOUTS.items() if other.num_joints == joints) or "no known layout"
-        problems.append(f"it holds {joints} joints ({names}), model.graph_layout is {layout.name} ({layout.num_joints} joints)")
-    if channels != model.input_channels:
-        problems.append(f"it takes {channels} channels, model.input_channels is {model.input_channels}")
-    if classes != dataset.num_classes:
-        problems.append(f"it tells {classes} classes apart, dataset.num_classes is {dataset.num_classes}")
-    if partitions != PARTITIONS[model.graph_strategy]:
-        strategy = next((name for name, count in PARTITIONS.items() if count == partitions), "unknown")
+    if found.joints != layout.num_joints:
+        names = " or ".join(name for name, other in LAYOUTS.items() if other.num_joints == found.joints) or "no known layout"
         problems.append(
-            f"its graph has {partitions} partitions ({strategy}), model.graph_strategy is {model.graph_strategy} "
+            f"it holds {found.joints} joints ({names}), model.graph_layout is {layout.name} ({layout.num_joints} joints)"
+        )
+    if found.channels != model.input_channels * streams:
+        times = f" for each of {streams} streams" if streams > 1 else ""
+        problems.append(f"it takes {found.channels} channels, model.input_channels is {model.input_channels}{times}")
+    if found.classes != dataset.num_classes:
+        problems.append(f"it tells {found.classes} classes apart, dataset.num_classes is {dataset.num_classes}")
+    if found.partitions and found.partitions != PARTITIONS[model.graph_strategy]:
+        strategy = next((name for name, count in PARTITIONS.items() if count == found.partitions), "unknown")
+        problems.append(
+            f"its graph has {found.partitions} partitions ({strategy}), model.graph_strategy is {model.graph_strategy} "
             f"({PARTITIONS[model.graph_strategy]})"
         )
-    if weighted != model.edge_importance_weighting:
+    if found.network == "ST-GCN" and found.edge_importance != model.edge_importance_weighting:
         problems.append(
-            f"it was trained with{'' if weighted else 'out'} edge importance, model.edge_importance_weighting is "
+            f"it was trained with{'' if found.edge_importance else 'out'} edge importance, model.edge_importance_weighting is "
             f"{model.edge_importance_weighting}"
         )
+    if (found.width, found.stages) != (model.width, tuple(model.stages)):
+        problems.append(
+            f"it has the width {found.width} and the stages {list(found.stages)}, model.width is {model.width} and "
+            f"model.stages {list(model.stages)}"
+        )
+    if found.slots > 1 and model.padding == "masked":
+        problems.append(f"it normalises {found.slots} persons each for itself, model.padding=masked leaves persons out")
     return problems or _other_graph(weights, model)
-
-
-def load_fitting(target: STGCN, weights: Mapping[str, Tensor]) -> tuple[int, list[str]]:
-    """Load the weights that fit by name and shape, but not the graph, which is the spec's.
-
-    Returns:
-        How many tensors were loaded, and a line for each that was not.
-    """
-    own = target.state_dict()
-    skipped = []
-    fitting = {}
-    for name, value in own.items():
-        if name == "A":
-            continue
-        found = weights.get(name)
-        if found is None:
-            skipped.append(f"{name}: not in the file")
-        elif found.shape != value.shape:
-            skipped.append(f"{name}: {tuple(found.shape)} in the file, {tuple(value.shape)} here")
-        else:
-            fitting[name] = found
-    skipped += [f"{name}: unknown here" for name in weights if name not in own]
-    target.load_state_dict(fitting, strict=False)
-    return len(fitting), skipped
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -187,16 +169,22 @@ def _why_unreadable(error: Exception) -> str:
 
 
 def _original_name(name: object) -> str:
-    return re.sub(r"^(model\.|module\.)+", "", str(name))
+    """A name without what wrappers put before it: Lightning, data parallel training, and PYSKL's backbone and head."""
+    bare = re.sub(r"^(model\.|module\.|backbone\.)+", "", str(name))
+    return re.sub(r"^cls_head\.(fc_cls|fc)\.", "fc_cls.", bare)  # fc in MMAction2
 
 
 def _what_it_holds(state: object) -> str:
     if not isinstance(state, Mapping) or not state:
         return f"it holds no weights but {type(state).__name__}"
     names = [str(name) for name in state]
-    return (
-        f"expected fcn.weight, data_bn.weight, st_gcn_networks.*; it holds {', '.join(names[:4])}, ... ({len(names)} entries)"
-    )
+    expected = "; ".join(f"{', '.join(marks)} ({kind})" for kind, marks in MARKS.items())
+    return f"expected {expected}; it holds {', '.join(names[:4])}, ... ({len(names)} entries)"
+
+
+def _either(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
 
 
 def _other_graph(weights: Mapping[str, Tensor], model: config.Model) -> list[str]:
@@ -214,10 +202,22 @@ def _other_graph(weights: Mapping[str, Tensor], model: config.Model) -> list[str
     return [f"its graph is {' or '.join(same) or 'of no known layout'}, model.graph_layout is {own.name}"]
 
 
-def _load_all(target: STGCN, checkpoint: Checkpoint) -> None:
-    loaded, skipped = load_fitting(target, checkpoint.weights)
-    if skipped:
-        more = f", ... ({len(skipped)} in all)" if len(skipped) > NAMED else ""
+def _load_all(target: nn.Module, checkpoint: Checkpoint) -> None:
+    """Load every weight, and the buffers of ``OWN`` where the file has them."""
+    own, found = target.state_dict(), checkpoint.weights
+    buffers = {name for name, _ in target.named_buffers() if name.rpartition(".")[2] in OWN}
+    wrong = [
+        f"{name}: not in the file"
+        if name not in found
+        else f"{name}: {tuple(found[name].shape)} in the file, {tuple(value.shape)} here"
+        for name, value in own.items()
+        if (name in found or name not in buffers) and (name not in found or found[name].shape != value.shape)
+    ]
+    wrong += [f"{name}: unknown here" for name in found if name not in own]
+    if wrong:
+        fitting = sum(name in found and found[name].shape == value.shape for name, value in own.items())
+        more = f", ... ({len(wrong)} in all)" if len(wrong) > NAMED else ""
         raise CheckpointError(
-            f"{checkpoint.path} is not of this network, {loaded} tensors fit: {'; '.join(skipped[:NAMED])}{more}"
+            f"{checkpoint.path} is not of this network, {fitting} tensors fit: {'; '.join(wrong[:NAMED])}{more}"
         )
+    target.load_state_dict(found, strict=False)

@@ -51,9 +51,10 @@ def setting(
     """Declare one setting; what is said here becomes the leaf of the JSON Schema.
 
     ``searchable`` is TAO's ``automl_enabled``. ``automl_range`` and ``automl_scale`` say where a search looks, which is
-    narrower than ``minimum``/``maximum``, what is valid. ``automl_when`` names the values of other settings under which
-    this one has any effect. ``map_value`` marks an open map (such as the label map): one value, replaced as a whole.
-    ``choices`` with ``file_suffixes`` make a text that is one of the names or a path ending in one of the suffixes.
+    narrower than ``minimum``/``maximum``, what is valid; without ``searchable`` a search does so where a recipe asks it to.
+    ``automl_when`` names the values of other settings under which this one has any effect. ``map_value`` marks an open map
+    (such as the label map): one value, replaced as a whole. ``choices`` with ``file_suffixes`` make a text that is one of
+    the names or a path ending in one of the suffixes.
     """
     metadata = {
         "title": title,
@@ -104,7 +105,12 @@ class Wandb:
 class Model:
     """The network."""
 
-    model_type: Literal["ST-GCN"] = setting("ST-GCN", "Network: spatial temporal graph convolutional network.")
+    model_type: Literal["ST-GCN", "ST-GCN++", "CTR-GCN", "Sep-GCN"] = setting(
+        "ST-GCN",
+        "Network: the spatial temporal graph convolutional network of 2018, its leaner successor with adaptive graphs and "
+        "several temporal branches, one that refines the graph channel by channel, or a small one of separable convolutions.",
+        popular=True,
+    )
     pretrained_model_path: str | None = setting(
         "", "Checkpoint whose weights start the training; what fits is loaded, what does not is listed."
     )
@@ -113,7 +119,7 @@ class Model:
     )
     dropout: float = setting(
         0.5,
-        "Dropout after the temporal convolution of blocks 1 to 9.",
+        "Dropout: after the temporal convolution of every block but the first, or before the classifier (CTR-GCN).",
         minimum=0.0,
         maximum=1.0,
         popular=True,
@@ -131,7 +137,24 @@ class Model:
     graph_strategy: Literal["uniform", "distance", "spatial"] = setting(
         "spatial", "How the neighbours of a joint are partitioned for the graph convolution.", popular=True
     )
-    edge_importance_weighting: bool = setting(True, "Learn a weight for every edge of every block.")
+    edge_importance_weighting: bool = setting(
+        True, "Learn a weight for every edge of every block of ST-GCN; the other networks learn the graph itself."
+    )
+    width: int = setting(
+        64,
+        "Channels of the first stage of blocks, at least 6 for ST-GCN++, a multiple of 8 for Sep-GCN; each further stage has "
+        "twice as many.",
+        minimum=4,
+        maximum=1024,
+    )
+    stages: tuple[int, ...] = setting(
+        (4, 3, 3), "Blocks of each stage, 1 to 8 stages; every stage but the first halves the frames."
+    )
+    padding: Literal["counted", "masked"] = setting(
+        "counted",
+        "Zero frames at the end of a sequence and empty person slots: counted like data, or masked, so that neither batch "
+        "norm nor pooling sees them.",
+    )
 
 
 @dataclass(frozen=True)
@@ -139,19 +162,26 @@ class DataPaths:
     """One set of sequences."""
 
     data_path: str | None = setting("", "Sequences, a .npy array of shape (N, C, T, V, M).")
-    label_path: str | None = setting("", "Labels, a .pkl of (sample names, class ids).")
+    label_path: str | None = setting(
+        "", "Labels, a .pkl, .json or .npy of (sample names, class ids), or a .csv with the columns sample and label."
+    )
 
 
 @dataclass(frozen=True)
 class Preparation:
     """What is done to every sequence, in training and ever after; by default nothing."""
 
-    center: Literal["none", "sequence", "frame"] = setting(
+    center: Literal["none", "auto", "body", "sequence", "frame"] = setting(
         "none",
-        "Centre joint of the layout to the origin: its mean place in the sequence, the same for all persons, or that of each "
-        "frame and person.",
+        "What is moved to the origin: the mean place of all joints in the sequence (body), that of the layout's centre joint "
+        "(sequence), the same for all persons, or the centre joint of each frame and person (frame); auto: body, or none where "
+        "the bodies of the training set lie within half a body size of one another, so that places tell something.",
     )
-    scale: Literal["none", "body"] = setting("none", "Sizes: body makes the median length of a sequence's bones 1.")
+    scale: Literal["none", "auto", "body", "spread"] = setting(
+        "none",
+        "Sizes: body makes the median length of a sequence's bones 1, spread the median distance of its joints from their "
+        "middle; auto: spread, or none where center=auto would move nothing.",
+    )
     view: Literal["none", "frontal"] = setting(
         "none", "Turn 3D sequences about the y axis: frontal lays the line of hips and shoulders along x, on average."
     )
@@ -159,7 +189,11 @@ class Preparation:
         0, "Longest gap, in frames, over which a missing joint is filled linearly; 0 fills none.", minimum=0, maximum=MAX_COUNT
     )
     confidence_channel: int = setting(
-        -1, "Channel that holds the score of a joint, counted from 0; -1: all channels are coordinates.", minimum=-1, maximum=63
+        -1,
+        "Channel that holds the score of a joint, counted from 0; -1: all channels are coordinates; -2: the last of three or "
+        "more, if in the training set it is the only one that stays between 0 and 1.",
+        minimum=-2,
+        maximum=63,
     )
     min_confidence: float = setting(
         0.0, "Joints with a lower score count as missing; needs confidence_channel.", minimum=0.0, maximum=1.0
@@ -172,6 +206,85 @@ class Preparation:
     persons: int = setting(
         0, "Person slots of a prepared sequence, most moving first; 0 keeps those of the data.", minimum=0, maximum=1000
     )
+
+
+AUGMENTED = {"dataset.augmentation.enabled": [True]}
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is changed at random in training sequences, beside random_choose and random_move."""
+
+    enabled: bool = setting(False, "Change training sequences at random, as the settings of this group say.")
+    rotation: float = setting(
+        15.0,
+        "Largest turn, in degrees: in the plane where there are two coordinates, about every axis where there are three.",
+        minimum=0.0,
+        maximum=180.0,
+        automl_range=(0.0, 45.0),
+        automl_scale="linear",
+        automl_when=AUGMENTED,
+    )
+    scale: float = setting(
+        0.1,
+        "Largest share by which each axis is stretched or shrunk.",
+        minimum=0.0,
+        maximum=0.9,
+        automl_range=(0.0, 0.4),
+        automl_scale="linear",
+        automl_when=AUGMENTED,
+    )
+    shear: float = setting(
+        0.0, "Largest share of one axis that is added to another.", minimum=0.0, maximum=2.0, automl_when=AUGMENTED
+    )
+    shift: float = setting(
+        0.0, "Largest shift along each axis, as a share of the body's spread.", minimum=0.0, maximum=10.0, automl_when=AUGMENTED
+    )
+    noise: float = setting(
+        0.0,
+        "Standard deviation of the noise on every coordinate, as a share of the body's spread.",
+        minimum=0.0,
+        maximum=1.0,
+        automl_when=AUGMENTED,
+    )
+    joint_dropout: float = setting(
+        0.0, "Probability that a joint is missing in a whole sequence.", minimum=0.0, maximum=0.9, automl_when=AUGMENTED
+    )
+    frame_dropout: float = setting(0.0, "Probability that a frame is empty.", minimum=0.0, maximum=0.9, automl_when=AUGMENTED)
+    temporal_crop: float = setting(
+        1.0,
+        "Smallest share of a sequence that is cut out and stretched to its whole length; 1 cuts nothing.",
+        minimum=0.05,
+        maximum=1.0,
+        automl_range=(0.4, 1.0),
+        automl_scale="linear",
+        automl_when=AUGMENTED,
+    )
+    mirror: float = setting(
+        0.0,
+        "Probability that x is mirrored and left and right joints are exchanged; needs a layout with pairs. -1: 0.5, unless "
+        "the layout has none or the training set holds classes that are mirror images of each other.",
+        minimum=-1.0,
+        maximum=1.0,
+        automl_when=AUGMENTED,
+    )
+    mixup: float = setting(
+        0.0,
+        "Mix pairs of sequences and their labels with shares from Beta(mixup, mixup); 0 mixes none.",
+        minimum=0.0,
+        maximum=10.0,
+        automl_when=AUGMENTED,
+    )
+    cutmix: float = setting(
+        0.0,
+        "Replace a span of frames by another sequence's, its share from Beta(cutmix, cutmix); 0 replaces none.",
+        minimum=0.0,
+        maximum=10.0,
+        automl_when=AUGMENTED,
+    )
+
+
+Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
 
 
 @dataclass(frozen=True)
@@ -202,6 +315,42 @@ class Dataset:
     batch_size: int = setting(16, "Sequences per step and device.", minimum=1, popular=True, math_cond="^ 2")
     num_workers: int = setting(1, "Data loading processes; 0 loads in the training process.", minimum=0)
     preparation: Preparation = section(Preparation, "What is done to every sequence, in training and ever after.")
+    augmentation: Augmentation = section(Augmentation, "What is changed at random in training sequences.")
+    streams: tuple[Stream, ...] = setting(
+        ("joint",),
+        "What the network sees of a skeleton: joint, bone (to the next joint nearer to the centre), joint_motion, "
+        "bone_motion (to the next frame); any of them, each once.",
+    )
+    stream_fusion: Literal["score", "input"] = setting(
+        "score",
+        "Several streams: score trains a network for each and fuses their scores, with weights chosen on the validation "
+        "set; input stacks them as channels of one network.",
+    )
+    repeat_to: int = setting(
+        0,
+        "An epoch goes through the training sequences as often as it takes to draw so many; 0: once.",
+        minimum=0,
+        maximum=MAX_COUNT,
+    )
+    class_balance: Literal["none", "sampler", "loss"] = setting(
+        "none", "Rare classes: drawn as often as the others (sampler), or counted more in the loss."
+    )
+    folds: int = setting(
+        0,
+        "Cross-validation: train and validation sets together are divided into so many parts, by subject where names tell "
+        "one, else by class; part number fold is the validation set. 0: the sets as given.",
+        minimum=0,
+        maximum=1000,
+    )
+    fold: int = setting(0, "Part that is the validation set, counted from 0; needs folds.", minimum=0, maximum=999)
+    fold_by: Literal["subject", "class"] = setting(
+        "subject",
+        "What is never divided between parts: a subject, or a recording that was cut into windows, where names tell one; "
+        "class: nothing.",
+    )
+    train_share: float = setting(
+        1.0, "Share of the training sequences to learn from, of every class alike.", minimum=0.001, maximum=1.0
+    )
 
 
 @dataclass(frozen=True)
@@ -210,6 +359,9 @@ class Cudnn:
 
     benchmark: bool = setting(False, "Let cuDNN time its algorithms and take the fastest.")
     deterministic: bool = setting(True, "Let cuDNN take only algorithms that repeat exactly.")
+
+
+RISING = {"train.optim.lr_scheduler": ["Cosine", "OneCycle"]}
 
 
 @dataclass(frozen=True)
@@ -241,7 +393,9 @@ class Optim:
         automl_scale="linear",
         automl_when={"train.optim.optimizer_type": ["torch.optim.SGD"]},
     )
-    nesterov: bool = setting(True, "Use Nesterov momentum in SGD.")
+    nesterov: bool = setting(
+        True, "Use Nesterov momentum in SGD.", automl_when={"train.optim.optimizer_type": ["torch.optim.SGD"]}
+    )
     weight_decay: float = setting(
         1e-4,
         "Weight decay.",
@@ -252,12 +406,14 @@ class Optim:
         automl_range=(1e-6, 1e-2),
         automl_scale="log",
     )
-    lr_scheduler: Literal["AutoReduce", "MultiStep", "Cosine"] = setting(
+    lr_scheduler: Literal["AutoReduce", "MultiStep", "Cosine", "OneCycle"] = setting(
         "MultiStep",
         "Schedule: MultiStep multiplies by lr_decay at lr_steps, AutoReduce when lr_monitor stops falling, Cosine falls to "
-        "min_lr over the training after warmup_epochs.",
+        "min_lr over the training after warmup_epochs, OneCycle does so step by step.",
     )
-    lr_monitor: Literal["val_loss", "train_loss"] = setting("val_loss", "What AutoReduce watches.")
+    lr_monitor: Literal["val_loss", "train_loss"] = setting(
+        "val_loss", "What AutoReduce watches.", automl_when={"train.optim.lr_scheduler": ["AutoReduce"]}
+    )
     patience: int = setting(
         1,
         "Epochs without improvement before AutoReduce lowers the rate.",
@@ -268,8 +424,18 @@ class Optim:
         automl_scale="log",
         automl_when={"train.optim.lr_scheduler": ["AutoReduce"]},
     )
-    min_lr: float = setting(1e-4, "Lowest learning rate of AutoReduce and Cosine.", minimum=0.0, depends_on="< lr")
-    lr_steps: tuple[int, ...] = setting((10, 60), "Epochs at which MultiStep lowers the rate.")
+    min_lr: float = setting(
+        1e-4,
+        "Lowest learning rate of AutoReduce, Cosine and OneCycle.",
+        minimum=0.0,
+        depends_on="< lr",
+        automl_when={"train.optim.lr_scheduler": ["AutoReduce", "Cosine", "OneCycle"]},
+    )
+    lr_steps: tuple[int, ...] = setting(
+        (10, 60),
+        "Epochs at which MultiStep lowers the rate.",
+        automl_when={"train.optim.lr_scheduler": ["MultiStep"]},
+    )
     lr_decay: float = setting(
         0.1,
         "Factor by which the rate is lowered.",
@@ -280,7 +446,19 @@ class Optim:
         automl_scale="log",
         automl_when={"train.optim.lr_scheduler": ["AutoReduce", "MultiStep"]},
     )
-    warmup_epochs: int = setting(0, "Epochs over which Cosine raises the rate from near zero to lr.", minimum=0)
+    warmup_epochs: int = setting(
+        0, "Epochs over which Cosine and OneCycle raise the rate from near zero to lr.", minimum=0, automl_when=RISING
+    )
+    warmup_share: float = setting(
+        0.0,
+        "The same as a share of the whole training, where warmup_epochs is 0.",
+        minimum=0.0,
+        maximum=0.9,
+        automl_when=RISING,
+    )
+    decay_norms: bool = setting(
+        True, "Weight decay for biases and norms too; off: for weights with two or more dimensions only."
+    )
 
 
 @dataclass(frozen=True)
@@ -312,6 +490,40 @@ class Train:
         searchable=True,
         automl_range=(0.0, 10.0),
         automl_scale="linear",
+    )
+    label_smoothing: float = setting(
+        0.0,
+        "Share of the label that is spread over all classes.",
+        minimum=0.0,
+        maximum=0.9,
+        automl_range=(0.0, 0.2),
+        automl_scale="linear",
+    )
+    ema_decay: float = setting(
+        0.0,
+        "Keep a moving average of the weights with this decay per step, and validate and save that; 0 keeps none.",
+        minimum=0.0,
+        maximum=0.99999,
+    )
+    select: Literal["best", "last"] = setting(
+        "best",
+        "Which checkpoint is the model: the one with the lowest val_loss, or the last; a few dozen validation sequences choose "
+        "worse than a learning rate that has fallen to nothing.",
+    )
+    early_stopping: int = setting(
+        0, "Stop after so many validations without a lower val_loss; 0 trains all epochs.", minimum=0, maximum=MAX_COUNT
+    )
+    calibrate: bool = setting(
+        False, "Fit a temperature on the validation set that makes probabilities say how often they are right."
+    )
+    freeze_epochs: int = setting(
+        0, "Epochs in which only what a pretrained model did not bring learns; needs model.pretrained_model_path.", minimum=0
+    )
+    layer_decay: float = setting(
+        1.0,
+        "Factor of the learning rate from each block to the one before it, for what a pretrained model brought; 1: all alike.",
+        minimum=0.01,
+        maximum=1.0,
     )
     optim: Optim = section(Optim, "Optimiser and learning-rate schedule.")
 
@@ -346,6 +558,9 @@ class Inference:
         "", "One class name per line, in the order of the data; empty: results.txt in the results folder."
     )
     top_k: int = setting(5, "Classes with probabilities per sequence in the JSON lines file beside output_file.", minimum=1)
+    unknown_below: float = setting(
+        0.0, "Sequences whose highest probability is lower are called unknown; 0 calls none so.", minimum=0.0, maximum=1.0
+    )
 
 
 @dataclass(frozen=True)
@@ -436,6 +651,13 @@ class DatasetConvert:
     layout: str = setting(
         "",
         "Skeleton of the data where the format does not tell: a built-in one, or a file that says so.",
+        choices=("", *LAYOUT_NAMES),
+        file_suffixes=(".yaml", ".yml", ".json"),
+    )
+    target_layout: str = setting(
+        "",
+        "Skeleton to write, where it is another than that of the data: joints are taken over by name or derived as the middle "
+        "of others, what cannot be had is zero; with it, data of several skeletons and formats become one set.",
         choices=("", *LAYOUT_NAMES),
         file_suffixes=(".yaml", ".yml", ".json"),
     )

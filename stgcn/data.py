@@ -1,11 +1,14 @@
 """Sets of sequences as a torch Dataset and a LightningDataModule. Knows no model and no files.
 
-Order and augmentation follow from (seed, epoch, index) alone: neither the number of processes nor a resume changes them.
+Order and augmentation follow from (seed, epoch, index, draw) alone: neither the number of processes nor a resume changes
+them. ``draw`` counts how often the epoch has taken that sequence before.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -16,63 +19,106 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stgcn import config
 from stgcn.arrays import SkeletonSet
-from stgcn.augment import random_choose, random_move
+from stgcn.augment import augmenter, prepared_first, random_choose, random_move
+from stgcn.graph import Layout
+from stgcn.prepare import idle, prepare
 
 log = logging.getLogger("stgcn")
 
 WORTH_PROCESSES = 64 * 2**20  # bytes of data below which starting a process costs more than it loads
+KEPT_AT_MOST = 2**30  # bytes of prepared sequences that are kept in memory, of both sets together
 SHUFFLE, AUGMENT = 0, 1  # the two streams of random numbers
 
 Prepared = Callable[[np.ndarray], np.ndarray]  # (C, T, V, M) -> (C, T, V, M), see ``stgcn.prepare``
+Changed = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # the same at random, see ``stgcn.augment``
+Key = tuple[int, int, int]  # epoch, index, draw
 
 
 class SkeletonDataset(Dataset[tuple[Tensor, int]]):
-    """Sequences (C, T, V, M) float32 with class ids; prepared by ``prepared``, then augmented when given ``augmentation``.
+    """Sequences (C, T, V, M) float32 with class ids; prepared by ``prepared``, then changed at random.
 
-    An item is asked for by its index, or by (epoch, index) where the augmentation is to differ between epochs.
+    With ``windowing``, by ``changed`` and as its random_choose and random_move say. An item is asked for by its index, or by
+    (epoch, index, draw) where the changes are to differ.
     """
 
     def __init__(
         self,
         skeletons: SkeletonSet,
-        augmentation: config.Dataset | None = None,
+        windowing: config.Dataset | None = None,
         seed: int = 0,
         *,
         prepared: Prepared | None = None,
+        changed: Changed | None = None,
     ) -> None:
         self.skeletons = skeletons
-        self.augmentation = augmentation
+        self.windowing = windowing
         self.seed = seed
         self.prepared = prepared
+        self.changed = changed
+        self.kept: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.skeletons.data)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, int]:
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        sequence = np.array(self.skeletons.data[index])  # a copy: the file is mapped read-only
-        if self.prepared is not None:
-            sequence = self.prepared(sequence)
-        if self.augmentation is not None:
-            sequence = self._augmented(sequence, epoch, index)
+    def __getitem__(self, key: int | Key) -> tuple[Tensor, int]:
+        epoch, index, draw = key if isinstance(key, tuple) else (0, key, 0)
+        sequence = self._prepared(index) if self.kept is None else self.kept[index].copy()
+        if self.windowing is not None:
+            sequence = self._changed(sequence, self.windowing, [epoch, index, draw] if draw else [epoch, index])
         label = -1 if self.skeletons.labels is None else int(self.skeletons.labels[index])
         return torch.from_numpy(np.ascontiguousarray(sequence)), label
 
-    def _augmented(self, sequence: np.ndarray, epoch: int, index: int) -> np.ndarray:
-        assert self.augmentation is not None
-        rng = np.random.default_rng([self.seed, AUGMENT, epoch, index])
-        sequence = random_choose(sequence, self.augmentation.window_size, rng, self.augmentation.random_choose)
-        return random_move(sequence, rng) if self.augmentation.random_move else sequence
+    def keep_prepared(self, at_most: int) -> int:
+        """Prepare all sequences once, and keep them if they take ``at_most`` bytes; returns the bytes taken."""
+        if self.kept is None and self.prepared is not None and len(self):
+            first = self._prepared(0)
+            if len(self) * first.nbytes <= at_most:
+                kept = np.empty((len(self), *first.shape), first.dtype)
+                for index in range(len(self)):
+                    kept[index] = self._prepared(index)
+                self.kept = kept
+        return 0 if self.kept is None else self.kept.nbytes
+
+    def _prepared(self, index: int) -> np.ndarray:
+        sequence = np.array(self.skeletons.data[index])  # a copy: the file is mapped read-only
+        return sequence if self.prepared is None else self.prepared(sequence)
+
+    def _changed(self, sequence: np.ndarray, windowing: config.Dataset, which: list[int]) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, AUGMENT, *which])
+        if self.changed is not None:
+            sequence = self.changed(sequence, rng)
+        sequence = random_choose(sequence, windowing.window_size, rng, windowing.random_choose)
+        return random_move(sequence, rng) if windowing.random_move else sequence
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Every index once per epoch, shuffled by (seed, epoch), as (epoch, index); ``replicas`` processes share them.
+class EpochSampler(Sampler[Key]):
+    """The indices of an epoch, shuffled by (seed, epoch), as (epoch, index, draw); ``replicas`` processes share them.
 
-    With several replicas the order is continued from its start until every replica has as many.
+    Args:
+        count: sequences there are.
+        seed: with the epoch, of the order.
+        epoch: the first one.
+        draws: indices of an epoch, never fewer than ``count``; each is drawn as often as any other, or once more.
+        classes: class ids (count,); where given, classes instead of sequences are drawn as often as one another, each
+            going through its own sequences evenly.
+        replicas: with several, the order is continued from its start until every replica has as many.
+        rank: of this replica.
     """
 
-    def __init__(self, count: int, seed: int, *, epoch: int = 0, replicas: int = 1, rank: int = 0) -> None:
+    def __init__(
+        self,
+        count: int,
+        seed: int,
+        *,
+        epoch: int = 0,
+        draws: int = 0,
+        classes: np.ndarray | None = None,
+        replicas: int = 1,
+        rank: int = 0,
+    ) -> None:
         self.count, self.seed, self.epoch = count, seed, epoch
+        self.draws = max(draws, count)
+        self.classes = classes
         self.replicas, self.rank = replicas, rank
 
     def set_epoch(self, epoch: int) -> None:
@@ -80,17 +126,47 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return (self.count + self.replicas - 1) // self.replicas
+        return (self.draws + self.replicas - 1) // self.replicas
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch = self.epoch
-        order = np.random.default_rng([self.seed, SHUFFLE, epoch]).permutation(self.count)
-        shared = np.resize(order, len(self) * self.replicas)[self.rank :: self.replicas]
-        return iter([(epoch, int(index)) for index in shared])
+    def __iter__(self) -> Iterator[Key]:
+        drawn: Counter[int] = Counter()
+        keys: list[Key] = []
+        for index in self._order(np.random.default_rng([self.seed, SHUFFLE, self.epoch])).tolist():
+            keys.append((self.epoch, index, drawn[index]))
+            drawn[index] += 1
+        shared = np.resize(np.arange(self.draws), len(self) * self.replicas)[self.rank :: self.replicas]
+        return iter([keys[place] for place in shared])
+
+    def _order(self, rng: np.random.Generator) -> np.ndarray:
+        if self.classes is None:
+            return _rounds(np.arange(self.count), self.draws, rng)
+        present = rng.permutation(np.unique(self.classes))  # which classes get one more is drawn too
+        quotas = [self.draws // len(present) + (i < self.draws % len(present)) for i in range(len(present))]
+        members = [np.flatnonzero(self.classes == one) for one in present]
+        return rng.permutation(np.concatenate([_rounds(*part, rng) for part in zip(members, quotas, strict=True)]))
+
+
+def _rounds(indices: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """``draws`` of the ``indices``, going through all of them before any comes again, in a new order each time."""
+    rounds = [rng.permutation(indices) for _ in range(-(-draws // len(indices)))]
+    return np.concatenate(rounds)[:draws] if rounds else indices[:0]
+
+
+def class_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """What a sequence of each class counts in the loss, float32 (num_classes,), so that all classes present count alike.
+
+    The mean over the sequences is 1; a class without sequences has weight 1.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return np.where(counts, weights, 1).astype(np.float32)
 
 
 class SkeletonData(pl.LightningDataModule):
-    """The training and validation sets, in batches; the last batch may be smaller, nothing is dropped."""
+    """The training and validation sets, in batches; the last batch may be smaller, nothing is dropped.
+
+    Preparation and augmentation need the ``layout``; without it neither is done.
+    """
 
     def __init__(
         self,
@@ -100,18 +176,34 @@ class SkeletonData(pl.LightningDataModule):
         seed: int,
         *,
         first_epoch: int = 0,
-        prepared: Prepared | None = None,
+        layout: Layout | None = None,
     ) -> None:
         super().__init__()
-        self.train = SkeletonDataset(train, settings, seed, prepared=prepared)
-        self.val = SkeletonDataset(val, prepared=prepared)
+        changed = None if layout is None else augmenter(settings, layout, int(train.data.shape[1]))
+        self.train = SkeletonDataset(
+            train, settings, seed, prepared=_preparing(prepared_first(settings), layout), changed=changed
+        )
+        self.val = SkeletonDataset(val, prepared=_preparing(settings.preparation, layout))
         self.settings = settings
         self.first_epoch = first_epoch
 
+    def setup(self, stage: str) -> None:
+        """Prepare the sequences, unless they would fill the memory; each is then prepared whenever it is drawn."""
+        taken = self.train.keep_prepared(KEPT_AT_MOST)
+        self.val.keep_prepared(KEPT_AT_MOST - taken)
+
     def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
-        """Batches (n, C, T, V, M), (n,): every training sequence once."""
+        """Batches (n, C, T, V, M), (n,): every training sequence, as often as the settings say."""
         replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        sampler = EpochSampler(len(self.train), self.train.seed, epoch=self.first_epoch, replicas=replicas, rank=rank)
+        sampler = EpochSampler(
+            len(self.train),
+            self.train.seed,
+            epoch=self.first_epoch,
+            draws=self.settings.repeat_to,
+            classes=self.train.skeletons.labels if self.settings.class_balance == "sampler" else None,
+            replicas=replicas,
+            rank=rank,
+        )
         return self._loader(self.train, sampler)
 
     def val_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
@@ -128,6 +220,12 @@ class SkeletonData(pl.LightningDataModule):
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
+
+
+def _preparing(settings: config.Preparation, layout: Layout | None) -> Prepared | None:
+    if layout is None or idle(settings):
+        return None
+    return functools.partial(prepare, settings=settings, layout=layout)
 
 
 def worker_count(wanted: int, nbytes: int) -> int:

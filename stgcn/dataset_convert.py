@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
-import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from stgcn import config, files, status
-from stgcn.bodypose import MOST_PROBLEMS, Track, read_tracks
+from stgcn import config, files, forked, jsonlist, status
+from stgcn.bodypose import FEWEST_BYTES, MOST_PROBLEMS, read_tracks
+from stgcn.bodytrack import Scratch, Track
 from stgcn.errors import DataError, SpecError
 from stgcn.formats import table
-from stgcn.importer import pipeline
+from stgcn.formats.deepstream import is_bodypose
+from stgcn.progress import Progress
 from stgcn.windows import window_starts
+from stgcn.workshop import workshop
 
-BLOCK_BYTES = 16 * 2**20  # windows written at once
+WINDOWS_AT_ONCE = 2**20  # bytes of windows written at once
+HIDDEN = ".converting-"
+CONVERSION = "conversion.json"
 
 
 def run(spec: dict[str, Any]) -> dict[str, Any]:
@@ -45,9 +49,8 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
         found = _foreign(source, settings)
         if found is not None:
             return _import(folder, settings, found, log)
-        tracks, counts = read_tracks(source, settings)
-        log.write("RUNNING", f"Read {counts['records']} records with {len(tracks)} objects from {source}.")
-        return _write(folder, source, tracks, counts, settings)
+        _check_single(source, settings)
+        return _convert(folder, source, settings, log)
 
 
 def _foreign(source: Path, settings: config.DatasetConvert) -> table.Found | None:
@@ -56,30 +59,46 @@ def _foreign(source: Path, settings: config.DatasetConvert) -> table.Found | Non
     Raises:
         DataError: nothing that is known, several formats, or a data set that needs no conversion.
     """
-    if settings.format == table.DEEPSTREAM:
-        if source.is_dir():
-            raise DataError(f"{source} is a folder; the format deepstream is one BodyPose JSON file")
+    if settings.format == table.DEEPSTREAM and not source.is_dir():
         return None
     beside = [Path(str(path)) for path in (settings.label_file, settings.segments) if config.is_set(path)]
     if settings.format == "auto":
-        if not source.exists() or (source.is_file() and table.is_deepstream(source)):
+        if not source.exists() or (source.is_file() and is_bodypose(source)):
             return None
         if all((source / f"train_{kind}").exists() for kind in ("data.npy", "label.pkl")):
             raise DataError(f"{source} is converted already: use it as it is, with --dataset {source}")
         if source.suffix == ".json" and source.is_file() and not table.claims(source, beside=beside):
             return None  # whose reader says best what is wrong with it
-    return table.recognise(source, settings.format, beside)
+    return table.recognise(source, settings.format, beside, mixed=config.is_set(settings.target_layout))
 
 
 def _import(folder: Path, settings: config.DatasetConvert, found: table.Found, log: status.StatusLog) -> dict[str, Any]:
+    from stgcn.importer import pipeline
+    from stgcn.inspect import before
+
     def say(message: str) -> None:
         log.write("RUNNING", message)
         logging.getLogger("stgcn").info(message)
 
     say(f"Reading {settings.data} as {found.why}.")
-    result = pipeline.convert(folder, settings, found, say)
+    result = pipeline.convert(folder, settings, found, say, lambda words: log.write("RUNNING", words))
     log.write("RUNNING", f"Wrote {result['metrics']['sequences']} sequences.", kpi=result["metrics"])
+    facts, noticed = before.of_folder(folder)
+    for text in noticed:
+        say(text)
+    result["artifacts"]["data_facts"] = str(files.write_json(folder / "data_facts.json", facts))
     return result
+
+
+def _check_single(source: Path, settings: config.DatasetConvert) -> None:
+    """Refuse settings of an import, which a single BodyPose file goes without."""
+    default = config.DatasetConvert()
+    asked = [name for name in _OF_IMPORTS if getattr(settings, name) != getattr(default, name) and source.is_file()]
+    if asked:
+        raise SpecError(
+            f"{', '.join(f'dataset_convert.{name}' for name in asked)}: no effect on a single BodyPose file, which becomes one "
+            f".npy per object, as in TAO; for a data set give a folder of such files, by class or with a label_file"
+        )
 
 
 def _check(settings: config.DatasetConvert) -> None:
@@ -102,56 +121,106 @@ def _check(settings: config.DatasetConvert) -> None:
         raise SpecError(problems)
 
 
-def _write(
-    folder: Path,
-    source: Path,
-    tracks: Mapping[tuple[str, str], Track],
-    counts: Mapping[str, int],
-    settings: config.DatasetConvert,
-) -> dict[str, Any]:
-    """Write all objects beside their place, then move them in; conversion.json, which lists them, comes last."""
-    several = len({track.stream for track in tracks.values()}) > 1
-    made, left_out = [], []
-    workshop = folder / f".converting-{secrets.token_hex(6)}"
-    try:
-        workshop.mkdir()
-        for track in tracks.values():
-            starts = window_starts(
-                track.frames, settings.sequence_length, settings.sequence_length_min, settings.sequence_overlap
-            )
-            why_not = _why_not(track, starts, settings)
-            if why_not:
-                left_out.append({"object_id": track.name, "stream": track.stream, "frames": track.frames, "reason": why_not})
-                continue
-            name = f"stream_{track.stream}_object_{track.name}.npy" if several else f"object_{track.name}.npy"
-            _write_windows(workshop / name, track.poses(), starts, settings)
-            made.append(_description(track, name, len(starts), settings))
+def _convert(folder: Path, source: Path, settings: config.DatasetConvert, log: status.StatusLog) -> dict[str, Any]:
+    """Make all files beside their place, then move them in; conversion.json, which lists them, comes last."""
+    with workshop(folder, HIDDEN) as place, _Background() as background, _Digest(source) as digest:
+        with (place / "poses").open("w+b", buffering=0) as file:
+            with Progress(f"reading {source}", lambda words: log.write("RUNNING", words)) as progress:
+                bad: list[str] = []
+                skip = bad.extend if settings.on_error == "skip" else None
+                tracks, counts = read_tracks(source, settings, Scratch(file), progress, skip)
+            log.write("RUNNING", f"Read {counts['records']} records with {len(tracks)} objects from {source}.")
+            made, left_out, at_work = _write_objects(place, tracks, settings, background)
+            sha256 = digest.hex()
+            for work in at_work:
+                work.result()
         if not made:
             raise DataError(_nothing(source, left_out))
-        for entry in made:
-            os.replace(workshop / entry["file"], folder / entry["file"])
-    except OSError as error:
-        raise files.unwritable(folder, error) from error
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
-    windows = sum(entry["windows"] for entry in made)
-    conversion = {
-        "source": str(source),
-        "sha256": files.sha256(source),
-        **{key: getattr(settings, key) for key in _SETTINGS},
-        **counts,
-        "windows": windows,
-        "objects": made,
-        "left_out": left_out,
-        "notes": _stale(folder, {entry["file"] for entry in made}),
-    }
-    written = files.write_json(folder / "conversion.json", conversion)
+        windows = sum(entry["windows"] for entry in made)
+        conversion = {
+            "source": str(source),
+            "sha256": sha256,
+            **{key: getattr(settings, key) for key in _SETTINGS},
+            **counts,
+            "windows": windows,
+            "objects": made,
+            "left_out": left_out,
+            "bad_records": bad,
+            "notes": _stale(folder, {entry["file"] for entry in made}),
+        }
+        files.write_json(place / CONVERSION, conversion)
+        # Not in this thread, which a signal may interrupt: the background ends what it has begun.
+        background.submit(_move_in, place, folder, [entry["file"] for entry in made]).result()
     return {
         "metrics": {"objects": len(made), "windows": windows, **{key: counts[key] for key in ("frames", "records")}},
-        "artifacts": {"objects": str(folder), "conversion": str(written)},
+        "artifacts": {"objects": str(folder), "conversion": str(folder / CONVERSION)},
     }
 
 
+class _Background(ThreadPoolExecutor):
+    """A few threads beside the main one, for what waits for the disk; what has not begun when the block is left never does."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=4)
+
+    def __exit__(self, *error: Any) -> None:
+        self.shutdown(cancel_futures=True)
+
+
+class _Digest:
+    """The SHA-256 of a file, worked out while that is read if a processor is left for it, else when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        long = path.is_file() and path.stat().st_size >= FEWEST_BYTES
+        self.work = forked.Forked(self._work_out) if long and forked.spare() > 1 else None
+
+    def __enter__(self) -> _Digest:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.work:
+            self.work.stop()
+
+    def hex(self) -> str:
+        """The digest in hex; asked once."""
+        said = self.work.answer() if self.work else None
+        return (said or self._work_out()).decode()
+
+    def _work_out(self) -> bytes:
+        with jsonlist.explained(self.path):
+            return files.sha256(self.path).encode()
+
+
+def _move_in(place: Path, folder: Path, names: Sequence[str]) -> None:
+    (folder / CONVERSION).unlink(missing_ok=True)  # of an earlier conversion, which is no more
+    for name in (*names, CONVERSION):
+        os.replace(place / name, folder / name)
+
+
+def _write_objects(
+    place: Path, tracks: Mapping[tuple[str, str], Track], settings: config.DatasetConvert, background: _Background
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[Future[None]]]:
+    """Begin one file for each object that has windows; gives what is written, what was left out, and the writing at work."""
+    several = len({track.stream for track in tracks.values()}) > 1
+    made, left_out = [], []
+    at_work = []
+    for track in tracks.values():
+        starts = window_starts(track.frames, settings.sequence_length, settings.sequence_length_min, settings.sequence_overlap)
+        why_not = _why_not(track, starts, settings)
+        if why_not:
+            left_out.append({"object_id": track.name, "stream": track.stream, "frames": track.frames, "reason": why_not})
+            continue
+        name = f"stream_{track.stream}_object_{track.name}.npy" if several else f"object_{track.name}.npy"
+        at_work.append(background.submit(_write_windows, place / name, track, starts, settings))
+        made.append(_description(track, name, len(starts), settings))
+    return made, left_out, at_work
+
+
+_OF_IMPORTS = (
+    *("labels", "label_file", "segments", "split", "split_seed", "persons", "max_persons", "layout", "target_layout"),
+    *("channels", "columns"),
+)
 _SETTINGS = (
     "pose_type",
     "num_joints",
@@ -168,7 +237,7 @@ _SETTINGS = (
 def _why_not(track: Track, starts: list[int], settings: config.DatasetConvert) -> str | None:
     if not starts:
         return f"{track.frames} frames, fewer than sequence_length_min {settings.sequence_length_min}"
-    if track.pending:
+    if track.rootless:
         return "its root joint (joint 0) was never seen, so its poses have no origin"
     return None
 
@@ -193,20 +262,22 @@ def _description(track: Track, name: str, windows: int, settings: config.Dataset
     }
 
 
-def _write_windows(path: Path, poses: np.ndarray, starts: Sequence[int], settings: config.DatasetConvert) -> None:
-    """Write the windows of one track, float32 (W, C, T, V, 1), a block at a time."""
-    joints, channels = poses.shape[1:]
-    shape = (channels, settings.sequence_length_max, joints, 1)
-    per_block = max(1, BLOCK_BYTES // (4 * int(np.prod(shape))))
+def _write_windows(path: Path, track: Track, starts: Sequence[int], settings: config.DatasetConvert) -> None:
+    """Write the windows of one track, float32 (W, C, T, V, 1), some at a time."""
+    length = settings.sequence_length
+    shape = (track.channels, settings.sequence_length_max, settings.num_joints, 1)
+    at_once = max(1, WINDOWS_AT_ONCE // (4 * int(np.prod(shape))))
+    windows = np.zeros((min(at_once, len(starts)), *shape), dtype=np.float32)
     with path.open("wb") as file:
         _write_header(file, (len(starts), *shape))
-        for first in range(0, len(starts), per_block):
-            block = starts[first : first + per_block]
-            windows = np.zeros((len(block), *shape), dtype=np.float32)
-            for window, start in zip(windows, block, strict=True):
-                cut = poses[start : start + settings.sequence_length]  # (t, V, C)
-                window[:, : len(cut), :, 0] = cut.transpose(2, 0, 1)
-            file.write(windows.data)
+        for number in range(0, len(starts), at_once):
+            block = starts[number : number + at_once]
+            poses = track.read(block[0], min(block[-1] + length, track.frames))  # (t, C, V)
+            for window, start in zip(windows, block, strict=False):
+                cut = poses[start - block[0] :][:length]
+                window[:, : len(cut), :, 0] = cut.transpose(1, 0, 2)
+                window[:, len(cut) : length] = 0
+            file.write(windows[: len(block)].data)
         file.flush()
         os.fsync(file.fileno())
 
@@ -219,7 +290,7 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 def _stale(folder: Path, made: set[str]) -> list[str]:
     """Say which files of an earlier conversion still lie in the folder."""
     with suppress(OSError, ValueError, TypeError, KeyError):
-        earlier = json.loads((folder / "conversion.json").read_text())["objects"]
+        earlier = json.loads((folder / CONVERSION).read_text())["objects"]
         names = {str(entry["file"]) for entry in earlier} - made
         return [f"{name} is of an earlier conversion" for name in sorted(names) if (folder / name).exists()]
     return []

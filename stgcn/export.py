@@ -13,22 +13,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from stgcn import checkpoint, config, files
 from stgcn.action import Started, started
 from stgcn.config import is_set
-from stgcn.description import KEY, class_names, num_joints
+from stgcn.description import CALIBRATION, KEY, class_names, num_joints
 from stgcn.errors import RefusedError, SpecError, TrainerError
-from stgcn.model import STGCN
+from stgcn.fusion import Fused
+from stgcn.network import networks_of
 from stgcn.quiet import TREESPEC, quiet
+from stgcn.stages import MOST_STAGES
+from stgcn.streams import Inputs
 
 log = logging.getLogger("stgcn")
 
 TALKERS = ("torch.onnx", "onnxscript", "onnx_ir")  # what they say is for the exporter's developers
-INPUT, OUTPUT = "input", "fc_pred"
+INPUT, OUTPUT, SCORES = "input", "fc_pred", "stream_scores"
 TOLERANCE = 1e-4  # the largest difference allowed
 LARGE_LOGIT = 10.0  # beyond it float32 itself is coarser: the allowance grows with the logits
 TRACED_FRAMES = 64
+# What is traced of a network that masks padding: so many frames that none of its halvings leaves a single one, which the
+# exporter would take for a special case. The file itself takes any length.
+MASKED_FRAMES = 2 * 2**MOST_STAGES
 COMPARED = ((1, 64), (3, 50), (2, 301))  # batch and frames, where time is dynamic
 PERSONS = {"ntu-rgb+d": 2, "ntu_edge": 2}  # M where the checkpoint does not say
 
@@ -126,21 +133,42 @@ def named_shape(shape: InputShape) -> list[int | str]:
     return ["batch", shape.channels, shape.frames or "time", shape.joints, shape.persons]
 
 
-def write_onnx(network: STGCN, path: Path, shape: InputShape, opset: int) -> None:
+class WithScores(nn.Module):
+    """A fused network that gives its logits (N, classes) and those of each stream (N, S, classes)."""
+
+    def __init__(self, network: Fused) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Both, of sequences (N, C, T, V, M)."""
+        scores = self.network.scores(x)
+        return self.network.fuse(scores), scores.transpose(0, 1)
+
+
+def answering(network: nn.Module) -> tuple[nn.Module, list[str]]:
+    """What the ONNX file computes, and the names of its outputs."""
+    return (WithScores(network), [OUTPUT, SCORES]) if isinstance(network, Fused) else (network, [OUTPUT])
+
+
+def write_onnx(network: nn.Module, path: Path, shape: InputShape, opset: int) -> None:
     """Write ``network`` as one ONNX file; batch is dynamic, and so is time where ``shape`` leaves it open."""
-    example = torch.zeros(2, shape.channels, shape.frames or TRACED_FRAMES, shape.joints, shape.persons)
+    answers, outputs = answering(network)
+    masked = any(isinstance(part, Inputs) and part.masked for part in network.modules())
+    traced = shape.frames or (MASKED_FRAMES if masked else TRACED_FRAMES)
+    example = torch.zeros(2, shape.channels, traced, shape.joints, shape.persons)
     dynamic: dict[int, Any] = {0: torch.export.Dim("batch")}
     if shape.frames is None:
-        dynamic[2] = torch.export.Dim("time")
+        dynamic[2] = torch.export.Dim("time", min=MASKED_FRAMES // 2) if masked else torch.export.Dim("time")
     with redirect_stdout(StringIO()), quiet(TALKERS, [TREESPEC], logging.ERROR):
         torch.onnx.export(
-            network,
+            answers.eval(),
             (example,),
             str(path),
             dynamo=True,
             external_data=False,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=outputs,
             dynamic_shapes={"x": dynamic},
             opset_version=opset,
             verbose=False,
@@ -157,26 +185,29 @@ def add_metadata(path: Path, description: Mapping[str, Any], frames: int | None)
         own["window"] = frames
     props = {
         KEY: json.dumps(own),
-        "network": "ST-GCN",
+        "network": own.get("network", "ST-GCN"),
         "version": _version(),
         "class_names": json.dumps(class_names(own)),
         "label_map": json.dumps(own["label_map"]),
         "layout": json.dumps(own["layout"]),
         "window": json.dumps(own["window"]),
         "normalisation": own.get("normalisation", "none"),
+        **{name: json.dumps(own[name]) for name in CALIBRATION if name in own},
+        "streams": json.dumps(own.get("streams", ["joint"])),
     }
     onnx.helper.set_model_props(model, props)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 
 
-def compare(network: STGCN, path: Path, shape: InputShape) -> dict[str, Any]:
+def compare(network: nn.Module, path: Path, shape: InputShape) -> dict[str, Any]:
     """Run both on the same sequences, of several sizes, whole and zero-padded, drawn as widely as the training data were."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    answers, outputs = answering(network)
     cases: list[dict[str, Any]] = []
     largest = difference = 0.0
     for batch, length in COMPARED:
@@ -186,10 +217,12 @@ def compare(network: STGCN, path: Path, shape: InputShape) -> dict[str, Any]:
         padded[:, :, frames // 3 :] = 0
         for kind, sequences in (("random", whole), ("zero-padded", padded)):
             with torch.inference_mode():
-                expected = network(torch.from_numpy(sequences)).numpy()
-            found = session.run([OUTPUT], {INPUT: sequences})[0]
-            largest = max(largest, float(np.abs(expected).max()))
-            case_difference = float(np.abs(expected - found).max())
+                given = answers(torch.from_numpy(sequences))
+            expected = [tensor.numpy() for tensor in (given if isinstance(given, tuple) else (given,))]
+            found = session.run(outputs, {INPUT: sequences})
+            largest = max(largest, *(float(np.abs(ours).max()) for ours in expected))
+            differences = [np.abs(ours - theirs).max() for ours, theirs in zip(expected, found, strict=True)]
+            case_difference = float(np.max(differences))
             difference = float(np.maximum(difference, case_difference))  # keeps NaN, which max() may lose
             cases.append({"shape": list(sequences.shape), "kind": kind, "max_abs_diff": case_difference})
     allowed = TOLERANCE * max(1.0, largest / LARGE_LOGIT)
@@ -202,15 +235,27 @@ def compare(network: STGCN, path: Path, shape: InputShape) -> dict[str, Any]:
     }
 
 
-def _sequences(network: STGCN, batch: int, frames: int, shape: InputShape) -> np.ndarray:
-    """Random sequences (N, C, T, V, M) float32 with the mean and spread of each channel of each joint in training."""
+def _sequences(network: nn.Module, batch: int, frames: int, shape: InputShape) -> np.ndarray:
+    """Random sequences (N, C, T, V, M) float32 with the mean and spread of each channel of each joint in training.
+
+    A network that sees no joints as they are, but bones or motion, does not know these; its sequences are drawn about zero.
+    """
     rng = np.random.default_rng(frames)
     noise = rng.standard_normal((batch, shape.persons, frames, shape.joints, shape.channels))
-    mean, variance = network.data_bn.running_mean, network.data_bn.running_var
-    assert mean is not None
-    assert variance is not None
-    spread, middle = (value.numpy().reshape(shape.joints, shape.channels) for value in (variance.sqrt(), mean))
-    values = noise * spread + middle  # (N, M, T, V, C)
+    values = noise  # (N, M, T, V, C)
+    for joined, part in networks_of(network).items():
+        streams = joined.split("+")
+        if "joint" not in streams:
+            continue
+        norm = part.get_submodule("data_bn")
+        assert isinstance(norm.running_mean, Tensor)
+        assert isinstance(norm.running_var, Tensor)
+        first = streams.index("joint") * shape.channels
+        mean, variance = (  # (1 or M, 1, V, C)
+            value.numpy().reshape(-1, 1, shape.joints, len(streams) * shape.channels)[..., first : first + shape.channels]
+            for value in (norm.running_mean, norm.running_var)
+        )
+        values = noise * np.sqrt(variance) + mean
     return np.ascontiguousarray(values.transpose(0, 4, 2, 3, 1), dtype=np.float32)  # (N, C, T, V, M)
 
 

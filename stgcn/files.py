@@ -84,7 +84,7 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 
 def write_text(path: str | Path, text: str) -> Path:
     """Write a UTF-8 text file whole or not at all; ResourceError when the folder cannot be written."""
-    return write_bytes(path, text.encode())
+    return write_bytes(path, text.encode(errors="backslashreplace"))  # half a character, as a hostile file may hold
 
 
 def write_json(path: str | Path, content: Any) -> Path:

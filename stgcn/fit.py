@@ -19,7 +19,7 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from stgcn import config
-from stgcn.callbacks import Checkpoints, History, HoldingIO, Recorder
+from stgcn.callbacks import Checkpoints, EarlyStopping, History, HoldingIO, Recorder
 from stgcn.data import SkeletonData
 from stgcn.module import PoseClassifier
 from stgcn.quiet import TREESPEC, quiet
@@ -55,13 +55,14 @@ def fit(
         trainer = pl.Trainer(
             accelerator="cuda" if gpus else "cpu",
             devices=gpus or 1,
-            strategy="ddp_spawn" if len(gpus) > 1 else "auto",
+            strategy=strategy(len(gpus), settings.freeze_epochs),
             max_epochs=settings.num_epochs,
             check_val_every_n_epoch=settings.validation_interval,
             gradient_clip_val=settings.grad_clip or None,
             benchmark=settings.cudnn.benchmark,
             callbacks=[
                 Recorder(folder, status, record, settings.num_epochs),
+                *([EarlyStopping(settings.early_stopping, status, record)] if settings.early_stopping else []),
                 Checkpoints(folder, settings, held, record),
                 *([TQDMProgressBar()] if on_terminal else []),
             ],
@@ -79,7 +80,14 @@ def fit(
                 trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             finally:
                 finish_wandb()
-        return History(list(record.past), list(record.rows), list(record.checkpoints))
+        return History(list(record.past), list(record.rows), list(record.checkpoints), record.last)
+
+
+def strategy(processes: int, freeze_epochs: int) -> str:
+    """Lightning's name for so many processes; they have to agree on which weights learn."""
+    if processes < 2:
+        return "auto"
+    return "ddp_spawn_find_unused_parameters_true" if freeze_epochs else "ddp_spawn"
 
 
 def loggers_for(wandb: config.Wandb, folder: Path) -> list[Logger]:
@@ -120,7 +128,7 @@ def shared(history: History, processes: int) -> Iterator[History]:
         yield history
         return
     with multiprocessing.Manager() as manager:
-        yield History(history.past, manager.list(history.rows), manager.list(history.checkpoints))
+        yield History(history.past, manager.list(history.rows), manager.list(history.checkpoints), history.last)
 
 
 @contextmanager

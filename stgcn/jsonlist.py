@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TextIO
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol
 
 from stgcn.errors import DataError
 
@@ -24,15 +26,48 @@ class Entry(NamedTuple):
     value: Any = None
 
 
+class Place(NamedTuple):
+    """Where one is in a list: right after one of its items, or after its opening bracket."""
+
+    offset: int  # bytes before it
+    characters: int  # the same in characters, a byte order mark not counted
+    items: int  # before it
+
+
+class Characters(Protocol):
+    """A source of text."""
+
+    def read(self, count: int, /) -> str:
+        """About so many characters; none at the end."""
+
+
+class _Decoded:
+    """A file as text, which knows where in the file its text ends."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def read(self, count: int) -> str:
+        while True:
+            data = self.file.read(count)
+            text = self.decoder.decode(data, final=not data)
+            if text or not data:
+                return text
+
+    def offset(self) -> int:
+        return self.file.tell() - len(self.decoder.getstate()[0])
+
+
 class _Text:
     """What was read of a file and not used yet."""
 
-    def __init__(self, file: TextIO, chunk: int = CHUNK) -> None:
+    def __init__(self, file: Characters, chunk: int | None = None, used: int = 0) -> None:
         self.file = file
-        self.chunk = chunk
+        self.chunk = chunk or CHUNK
         self.text = ""
         self.position = 0
-        self.used = 0  # characters before ``text``
+        self.used = used  # characters before ``text``
         self.ended = False
 
     def more(self) -> bool:
@@ -64,24 +99,89 @@ def items(path: str | Path) -> Iterator[Any]:
     return (entry.value for entry in entries(path, only_list=True) if entry.kind == "item")
 
 
-def entries(path: str | Path, *, chunk: int = CHUNK, only_list: bool = False) -> Iterator[Entry]:
+def entries(path: str | Path, *, chunk: int | None = None, only_list: bool = False) -> Iterator[Entry]:
     """Give the pieces of a JSON list or object in the file ``path``: lists at the top and right below it come item by item.
 
     Args:
         path: the file.
-        chunk: characters read at once; small where only the beginning matters.
+        chunk: characters read at once, where CHUNK is too many; small where only the beginning matters.
         only_list: refuse an object.
 
     Raises:
         DataError: the file is missing, not UTF-8, neither list nor object, or cut short; says where.
     """
+    with explained(path), open(path, encoding="utf-8-sig", newline="") as file:
+        yield from _document(str(path), _Text(file, chunk), only_list)
+
+
+@contextmanager
+def explained(path: str | Path) -> Iterator[None]:
+    """Say in words why the file ``path`` cannot be read, as DataError."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            yield from _document(str(path), _Text(file, chunk), only_list)
+        yield
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise DataError(f"{path} is not a JSON file: it is not UTF-8 text") from None
+
+
+def opened(path: str | Path, file: BinaryIO) -> Place:
+    """Go over the opening bracket of the list in ``file``, which stands at its beginning.
+
+    Raises:
+        DataError: it is no list.
+    """
+    mark = len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0
+    file.seek(mark)
+    text = _Text(_Decoded(file))
+    _expect_list(str(path), text.peek())
+    characters = text.used + text.position + 1
+    return Place(mark + characters, characters, 0)  # there is only white space before it
+
+
+def continued(path: str | Path, file: BinaryIO, place: Place, length: int) -> Generator[Any, None, Place | None]:
+    """Give the items after ``place``, of ``length`` bytes or somewhat more together, or up to the end of the list.
+
+    Returns:
+        The place after the last one, None at the end of the list, after which nothing else comes.
+
+    Raises:
+        DataError: the list is broken; says where.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    file.seek(place.offset)
+    source = _Decoded(file)
+    text, count = _Text(source, used=place.characters), place.items
+    while not _after(str(path), text, count):
+        if count > place.items and text.used + text.position - place.characters >= length:
+            text.position -= 1  # back before the comma
+            offset = source.offset() - len(text.text[text.position :].encode())
+            return Place(offset, text.used + text.position, count)
+        text.peek()
+        yield _item(str(path), text, count)
+        count += 1
+    _expect_end(str(path), text, count, "list")
+    return None
+
+
+def _after(path: str, text: _Text, count: int) -> bool:
+    """Go over what follows ``count`` items: True at the end of the list."""
+    if count:
+        return _end(path, text, count, "]")
+    if text.peek() != "]":
+        return False
+    text.position += 1
+    return True
+
+
+def _expect_list(path: str, first: str, what: str = "list") -> None:
+    if first != "[":
+        raise DataError(f"{path} is not a JSON {what}: " + (f"it begins with {first!r}" if first else "it is empty"))
+
+
+def _expect_end(path: str, text: _Text, count: int, what: str) -> None:
+    if text.peek():
+        raise _broken(path, text, count, f"there is more after the end of the {what}")
 
 
 def _document(path: str, text: _Text, only_list: bool) -> Iterator[Entry]:
@@ -91,10 +191,9 @@ def _document(path: str, text: _Text, only_list: bool) -> Iterator[Entry]:
     elif first == "{" and not only_list:
         count = yield from _object(path, text)
     else:
-        what = "list" if only_list else "list or object"
-        raise DataError(f"{path} is not a JSON {what}: " + (f"it begins with {first!r}" if first else "it is empty"))
-    if text.peek():
-        raise _broken(path, text, count, f"there is more after the end of the {'list' if first == '[' else 'object'}")
+        _expect_list(path, first, "list" if only_list else "list or object")
+        return
+    _expect_end(path, text, count, "list" if first == "[" else "object")
 
 
 def _list(path: str, text: _Text, key: str | None) -> Generator[Entry, None, int]:

@@ -1,4 +1,4 @@
-"""Label files: sample names and class ids, from .pkl, .json or .npy. Nothing read is executed; knows no sequences."""
+"""Label files: sample names and class ids, from .pkl, .json, .npy or .csv. Nothing read is executed; knows no sequences."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from stgcn import npy, pickles
+from stgcn import delimited, npy, pickles
 from stgcn.errors import DataError
 
 EXPECTED = "expected two lists of the same length, (sample names, class ids)"
 MOST_NAMED = 5
 LARGEST = 2**63
+SAMPLE = ("sample", "name", "file", "video", "clip")
+LABEL = ("label", "class", "action")  # class ids or names, as they turn out
+ID = ("class_id", "label_id")
+NAME = ("class_name", "label_name")
 
 
-def read_labels(path: str | Path) -> tuple[list[str], np.ndarray]:
-    """Read a label file: a pickle or JSON of (names, class ids), or a .npy of class ids.
+def read_labels(path: str | Path, label_map: Mapping[str, int] | None = None) -> tuple[list[str], np.ndarray]:
+    """Read a label file: a pickle or JSON of (names, class ids), a .npy of class ids, or a .csv of samples and labels.
+
+    ``label_map`` gives the ids of the class names that a .csv may hold instead of ids.
 
     Returns:
         The N names, and the class ids as int64 (N,).
@@ -28,6 +34,9 @@ def read_labels(path: str | Path) -> tuple[list[str], np.ndarray]:
         DataError: the file is missing, broken, of another form, or a pickle that is more than plain data.
     """
     path = Path(path)
+    if path.suffix.lower() == ".csv":
+        names, texts, column = read_csv(path)
+        return names, np.array(_ids_of(path, texts, column, label_map or {}), dtype=np.int64)
     try:
         content = _load(path)
     except pickles.PickleRefused as error:
@@ -47,6 +56,66 @@ def read_labels(path: str | Path) -> tuple[list[str], np.ndarray]:
     if len(names) != len(ids):
         raise DataError(f"{path}: {EXPECTED}; it holds {len(names)} names and {len(ids)} class ids")
     return [_name(path, name) for name in names], ids
+
+
+def read_csv(path: Path) -> tuple[list[str], list[str], str]:
+    """Sample names and labels, as they are written, of a CSV with the columns sample and label, and what that one is called.
+
+    Raises:
+        DataError: it cannot be read, lacks a column, or has rows without a label; all problems at once.
+    """
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    names, labels, column = [], [], ""
+    problems: list[str] = []
+    for line, row in delimited.rows(path, required=(SAMPLE, (*LABEL, *ID, *NAME))):
+        column = column or next(name for name in (*ID, *NAME, *LABEL) if name in row or name == LABEL[-1])
+        name, label = delimited.cell(row, SAMPLE), row.get(column)
+        if name is None or not label:
+            problems.append(f"{path}, line {line}: no {'sample' if name is None else 'label'} is given")
+        names.append(name or "")
+        labels.append(label or "")
+    if problems:
+        more = [f"{path}: and {len(problems) - MOST_NAMED} more lines like these"] if len(problems) > MOST_NAMED else []
+        raise DataError(problems[:MOST_NAMED] + more)
+    if not labels:
+        raise DataError(f"{path} has no rows; expected the columns sample and label, with one row per sequence")
+    return names, labels, column
+
+
+def _ids_of(path: Path, labels: list[str], column: str, label_map: Mapping[str, int]) -> list[int]:
+    """Class ids from texts that are ids, or names of ``label_map``."""
+    numbers = [_whole(label) for label in labels]
+    as_ids = [number for number in numbers if number is not None] if column not in NAME else []
+    as_names = [label_map[label] for label in labels if label in label_map] if column not in ID else []
+    readings = [reading for reading in (as_ids, as_names) if len(reading) == len(labels)]
+    if len(readings) == 2 and as_ids != as_names:
+        raise DataError(
+            f"{path}: its labels may be class ids or names of dataset.label_map, which give them other ids; call the column "
+            f"{ID[0]} or {NAME[0]}"
+        )
+    if readings:
+        return readings[0]
+    if column in ID or (as_ids and not as_names):
+        strays = [label for label, number in zip(labels, numbers, strict=True) if number is None]
+        raise DataError(f"{path}: {_some(strays)}: not a class id; expected whole numbers")
+    strays = [label for label in labels if label not in label_map]
+    known = f"it has {_some(list(label_map))}" if label_map else "it is empty; set it, or write class ids"
+    raise DataError(f"{path}: {_some(strays)}: no class of dataset.label_map; {known}")
+
+
+def _whole(text: str) -> int | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if abs(number) < 2**53 and number.is_integer() else None
+
+
+def _some(names: list[str]) -> str:
+    """The first few of some names, each once."""
+    found = list(dict.fromkeys(names))
+    return ", ".join(repr(name[:40]) for name in found[:MOST_NAMED]) + (", ..." if len(found) > MOST_NAMED else "")
 
 
 def _load(path: Path) -> Any:

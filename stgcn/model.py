@@ -5,15 +5,15 @@ Names and layers are those of the original, so that its weights load. Knows tens
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-# (channels in, channels out, stride in time) of the ten blocks; the first takes the channels of a keypoint.
-BLOCKS = (
-    *((0, 64, 1), (64, 64, 1), (64, 64, 1), (64, 64, 1)),
-    *((64, 128, 2), (128, 128, 1), (128, 128, 1)),
-    *((128, 256, 2), (256, 256, 1), (256, 256, 1)),
-)
+from stgcn.masking import Valid, pool, strided, through
+from stgcn.stages import STAGES, WIDTH, plan
+from stgcn.streams import Inputs
+
 TEMPORAL_KERNEL = 9
 
 
@@ -40,6 +40,7 @@ class Block(nn.Module):
         self, in_channels: int, out_channels: int, stride: int, partitions: int, dropout: float, *, shortcut: bool
     ) -> None:
         super().__init__()
+        self.stride = stride
         self.gcn = GraphConv(in_channels, out_channels, partitions)
         self.tcn = nn.Sequential(
             nn.BatchNorm2d(out_channels),
@@ -56,11 +57,11 @@ class Block(nn.Module):
                 nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=(stride, 1)), nn.BatchNorm2d(out_channels)
             )
 
-    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
+    def forward(self, x: Tensor, adjacency: Tensor, valid: Valid | None) -> Tensor:
         """(B, C, T, V) and (K, V, V) -> (B, C', ceil(T / stride), V)."""
-        out = self.tcn(self.gcn(x, adjacency))
+        out = through(self.tcn, self.gcn(x, adjacency), valid)
         if self.residual is not None:
-            out = out + self.residual(x)
+            out = out + through(self.residual, x, valid)
         return torch.relu(out)
 
 
@@ -69,10 +70,13 @@ class STGCN(nn.Module):
 
     Args:
         adjacency: (K, V, V), the normalised graph in K partitions; part of the weights, as in the original.
-        in_channels: C of a keypoint.
+        in_channels: C of a joint as ``inputs`` gives it.
         num_classes: size of the output.
         dropout: after the temporal convolution of every block but the first.
         edge_importance_weighting: learn a weight for every edge of every block.
+        width: channels of the first stage.
+        stages: blocks of each stage; the original has ten.
+        inputs: what is seen of a skeleton; by default its joints, and padding like data.
     """
 
     A: Tensor
@@ -85,31 +89,36 @@ class STGCN(nn.Module):
         *,
         dropout: float = 0.5,
         edge_importance_weighting: bool = True,
+        width: int = WIDTH,
+        stages: Sequence[int] = STAGES,
+        inputs: Inputs | None = None,
     ) -> None:
         super().__init__()
         partitions, joints, _ = adjacency.shape
+        blocks = plan(in_channels, width, stages)
+        self.inputs = inputs or Inputs()
         self.register_buffer("A", adjacency.clone())
         self.data_bn = nn.BatchNorm1d(in_channels * joints)
         self.st_gcn_networks = nn.ModuleList(
-            Block(c_in or in_channels, c_out, stride, partitions, dropout if i else 0.0, shortcut=i > 0)
-            for i, (c_in, c_out, stride) in enumerate(BLOCKS)
+            Block(c_in, c_out, stride, partitions, dropout if i else 0.0, shortcut=i > 0)
+            for i, (c_in, c_out, stride) in enumerate(blocks)
         )
-        self.edge_importance: nn.ParameterList | list[float] = [1.0] * len(BLOCKS)
+        self.edge_importance: nn.ParameterList | list[float] = [1.0] * len(blocks)
         if edge_importance_weighting:
-            self.edge_importance = nn.ParameterList(nn.Parameter(torch.ones_like(adjacency)) for _ in BLOCKS)
-        self.fcn = nn.Conv2d(BLOCKS[-1][1], num_classes, kernel_size=1)
+            self.edge_importance = nn.ParameterList(nn.Parameter(torch.ones_like(adjacency)) for _ in blocks)
+        self.fcn = nn.Conv2d(blocks[-1][1], num_classes, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, num_classes) of sequences (N, C, T, V, M)."""
-        batch, channels, frames, joints, persons = x.shape
-        x = x.permute(0, 4, 3, 1, 2)  # (N, M, V, C, T)
-        x = x.reshape(batch * persons, joints * channels, frames)  # (N*M, V*C, T)
-        x = self.data_bn(x)
-        x = x.view(batch * persons, joints, channels, frames)  # (N*M, V, C, T)
+        joints, persons = x.shape[3:]
+        x, valid = self.inputs(x)  # (N*M, V, C, T), and what of it is data where padding is masked
+        x = through(self.data_bn, x.flatten(1, 2), valid)  # (N*M, V*C, T)
+        x = x.view(x.shape[0], joints, -1, x.shape[2])  # (N*M, V, C, T)
         x = x.permute(0, 2, 3, 1).contiguous()  # (N*M, C, T, V)
         for block, importance in zip(self.st_gcn_networks, self.edge_importance, strict=True):
-            x = block(x, self.A * importance)  # (N*M, 256, T/4, V) in the end
-        x = x.mean(dim=(2, 3))  # (N*M, 256): over frames and joints
-        x = x.view(batch, persons, -1).mean(dim=1)  # (N, 256): over persons, absent ones too
+            assert isinstance(block, Block)
+            x = block(x, self.A * importance, valid)  # (N*M, 256, T/4, V) in the end
+            valid = strided(valid, block.stride)
+        x = pool(x, valid, persons)  # (N, 256): over frames and joints, then over persons
         x = self.fcn(x[:, :, None, None])  # (N, num_classes, 1, 1)
         return x.flatten(1)  # (N, num_classes)

@@ -1,24 +1,41 @@
-"""The training of an ST-GCN as a LightningModule: loss, metrics, optimiser, schedule, exact resume. No files, no argv."""
+"""The training of a network as a LightningModule: loss, metrics, optimiser, averaging, exact resume. No files, no argv."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from stgcn import config
+from stgcn import calibration, config
+from stgcn.averaging import Average
 from stgcn.description import KEY
 from stgcn.errors import TrainerError
+from stgcn.fusion import Fused, choose_weights
+from stgcn.mixing import Mixed, mix, mixes
+from stgcn.optim import BY_STEP, build_optimizer, build_scheduler, without_decay_of_norms
 
 Batch = tuple[Tensor, Tensor]  # sequences (n, C, T, V, M) and class ids (n,)
+
+NETWORK = "model."  # before the names of the network's tensors in a checkpoint
+RAW = "raw_state_dict"  # in a checkpoint: the weights that the optimiser steps, where state_dict is their average
+FITTED = ("temperature", "unknown_threshold")  # what a validation adds to the description
+MIX = 2  # the stream of random numbers that mixes batches; ``stgcn.data`` has 0 and 1
+
+
+class Tuning(Protocol):
+    """How a network learns that starts from pretrained weights; see ``stgcn.finetune``."""
+
+    def groups(self, network: nn.Module, optim: config.Optim) -> list[dict[str, Any]]:
+        """Parameter groups of the optimiser."""
+
+    def before_epoch(self, network: nn.Module, epoch: int) -> None:
+        """Say what learns in an epoch, counted from 0; called when it starts."""
 
 
 class Tally:
@@ -47,105 +64,223 @@ class PoseClassifier(pl.LightningModule):
     """Trains ``model`` by cross-entropy.
 
     Args:
-        model: maps (n, C, T, V, M) to logits (n, classes).
-        optim: optimiser and schedule.
-        num_epochs: epochs of the whole training, for the schedules that end with it.
-        seed: of dropout, set from (seed, epoch) at the start of every epoch so that a resume is exact; None leaves it alone.
+        model: maps (n, C, T, V, M) to logits (n, classes); a ``Fused`` one is trained stream by stream.
+        settings: of the training.
+        seed: of dropout and mixing, set from (seed, epoch) at the start of every epoch so that a resume is exact; None
+            leaves it alone.
         description: what a checkpoint says about itself; added to every one that is saved.
         first_epoch: where a resumed training goes on, counted from 0.
+        augmentation: of which mixup and cutmix are done here.
+        class_weights: what a sequence of each class counts in the loss, (classes,); None: all count 1.
+        tuning: how what a pretrained model brought is treated; None where none did.
     """
+
+    weights: Tensor | None
 
     def __init__(
         self,
         model: nn.Module,
-        optim: config.Optim,
+        settings: config.Train,
         *,
-        num_epochs: int,
         seed: int | None,
         description: dict[str, Any],
         first_epoch: int = 0,
+        augmentation: config.Augmentation | None = None,
+        class_weights: np.ndarray | None = None,
+        tuning: Tuning | None = None,
     ) -> None:
         super().__init__()
         self.model = model
-        self.optim = optim
-        self.num_epochs = num_epochs
+        self.settings = settings
         self.seed = seed
         self.description = description
         self.first_epoch = first_epoch
-        self.tallies = {"train": Tally(), "val": Tally()}
-        self.fresh: dict[str, float] = {}  # the metrics of the epoch that has just ended, and no older ones
+        self.mixing = augmentation if augmentation and mixes(augmentation) else None
+        self.register_buffer("weights", None if class_weights is None else torch.from_numpy(class_weights), persistent=False)
+        self.tuning = tuning
+        self.average = Average(model, settings.ema_decay) if settings.ema_decay > 0 else None
+        self.tally = Tally()
+        self.validated: list[Batch] = []  # scores (S, n, classes) and class ids of the batches validated so far
+        self.fresh: dict[str, Any] = {}  # the metrics of the epoch that has just ended, and no older ones
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of a batch.
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Loss of a batch: ``loss``, the sum over the streams, to descend by, and their mean, ``shown``.
 
         Raises:
             TrainerError: it is not finite.
         """
-        sequences, labels = batch
-        logits = self.model(sequences)
-        loss = functional.cross_entropy(logits, labels)
-        self._require_finite("loss", loss.item())
-        self.tallies["train"].add(loss, logits, labels)
+        mixed = self._mixed(*batch, batch_idx)
+        scores = self._scores(mixed.sequences)
+        loss = torch.stack([self._loss(logits, mixed) for logits in scores]).sum()
+        shown = loss.detach() / len(scores)
+        self._require_finite("loss", shown.item())
+        labels = torch.where(mixed.share >= 0.5, mixed.labels, mixed.others) if self.mixing else mixed.labels
+        self.tally.add(shown, self._fused(scores.detach()), labels)
         if self.trainer.progress_bar_callback is not None:
-            self.log("loss", loss, prog_bar=True, logger=False, batch_size=len(labels))
-        return loss
+            self.log("loss", shown, prog_bar=True, logger=False, batch_size=len(labels))
+        return {"loss": loss, "shown": shown}
+
+    def _mixed(self, sequences: Tensor, labels: Tensor, step: int) -> Mixed:
+        """The batch of a ``step``, mixed where the settings ask for it."""
+        if self.mixing is None:
+            return Mixed(sequences, labels, labels, torch.ones(()))
+        seed = None if self.seed is None else [self.seed, MIX, self.current_epoch, step, self.global_rank]
+        return mix(sequences, labels, self.mixing, np.random.default_rng(seed))
+
+    def _scores(self, sequences: Tensor) -> Tensor:
+        """Logits (S, n, classes) of the streams; a plain network is one."""
+        if isinstance(self.model, Fused):
+            return self.model.scores(sequences)
+        logits: Tensor = self.model(sequences)
+        return logits[None]
+
+    def _fused(self, scores: Tensor) -> Tensor:
+        """Logits (n, classes) of the whole network from the scores (S, n, classes) of its streams."""
+        return self.model.fuse(scores) if isinstance(self.model, Fused) else scores[0]
+
+    def _loss(self, logits: Tensor, batch: Mixed) -> Tensor:
+        """Mean loss of logits (n, classes)."""
+        smoothing = self.settings.label_smoothing
+        if self.mixing is None and self.weights is None:
+            return functional.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
+
+        def losses(labels: Tensor) -> Tensor:
+            found = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+            return found if self.weights is None else self.weights[labels] * found
+
+        if self.mixing is None:
+            return losses(batch.labels).mean()
+        return (batch.share * losses(batch.labels) + (1 - batch.share) * losses(batch.others)).mean()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count a batch of validation sequences."""
+        """Keep the scores of a batch of validation sequences."""
         sequences, labels = batch
-        logits = self.model(sequences)
-        self.tallies["val"].add(functional.cross_entropy(logits, labels), logits, labels)
+        self.validated.append((self._scores(sequences), labels))
+
+    def on_train_start(self) -> None:
+        """Bring what lies beside the network to its device, and OneCycle to the start of its epoch."""
+        if self.average:
+            self.average.to_network()
+        schedule = self.lr_schedulers()
+        if self.settings.optim.lr_scheduler == BY_STEP and self.global_step:
+            assert isinstance(schedule, LRScheduler)
+            schedule.last_epoch = self.first_epoch * int(self.trainer.num_training_batches) - 1
+            schedule.step()  # a checkpoint from within an epoch is further
 
     def on_train_epoch_start(self) -> None:
-        """Forget the last epoch's metrics, and reseed."""
-        self.fresh = {"lr": self.trainer.optimizers[0].param_groups[0]["lr"]}
+        """Forget what the last epoch found, and reseed."""
+        if self.tuning:
+            self.tuning.before_epoch(self.model, self.current_epoch)
+        self.fresh = {"lr": max(group["lr"] for group in self.trainer.optimizers[0].param_groups)}
+        for name in FITTED:
+            self.description.pop(name, None)
         if self.seed is not None:
             torch.manual_seed(epoch_seed(self.seed, self.current_epoch, self.global_rank))
 
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step the optimiser, and take the weights into the average."""
+        super().optimizer_step(*args, **kwargs)
+        if self.average:
+            self.average.update(self.global_step)
+
+    def on_validation_epoch_start(self) -> None:
+        """Validate the average where there is one."""
+        self.validated = []
+        if self.average:
+            self.average.swap()
+
     def on_validation_epoch_end(self) -> None:
-        """Note val_loss and val_acc.
+        """Choose the weights of the streams, note val_loss and val_acc, calibrate.
 
         Raises:
             TrainerError: val_loss is not finite.
         """
-        self.fresh["val_loss"], self.fresh["val_acc"] = self.tallies["val"].means(self)
+        if self.average:
+            self.average.swap()
+        scores = torch.cat([found for found, _ in self.validated], dim=1).double()
+        labels = torch.cat([labels for _, labels in self.validated])
+        self.validated = []
+        if isinstance(self.model, Fused):
+            self._weigh(self.model, scores, labels)
+        logits = self._fused(scores)
+        self.fresh["val_loss"], self.fresh["val_acc"] = self._measured(logits, labels)
         self._require_finite("val_loss", self.fresh["val_loss"])
+        if self.settings.calibrate:
+            self._calibrate(logits.cpu().numpy(), labels.cpu().numpy())
+
+    def _weigh(self, model: Fused, scores: Tensor, labels: Tensor) -> None:
+        """Choose the weights of the streams by their scores (S, n, classes), and note how each does."""
+        chosen = self.trainer.strategy.broadcast(choose_weights(scores.cpu().numpy(), labels.cpu().numpy()))
+        for fusion in [model.fusion, *([self.average.state["fusion"]] if self.average else [])]:
+            fusion.copy_(torch.from_numpy(chosen))
+        self.fresh["streams"] = {}
+        for stream, weight, logits in zip(model.streams, chosen.tolist(), scores, strict=True):
+            loss, accuracy = self._measured(logits, labels)
+            self.fresh["streams"][stream] = {"val_loss": loss, "val_acc": accuracy, "weight": weight}
+
+    def _measured(self, logits: Tensor, labels: Tensor) -> tuple[float, float]:
+        """Mean loss and accuracy of logits (n, classes), the same in all processes."""
+        found = torch.stack([functional.cross_entropy(logits, labels), (logits.argmax(dim=1) == labels).double().mean()])
+        mean = self.trainer.strategy.reduce(found, reduce_op="mean")
+        assert isinstance(mean, Tensor)
+        loss, accuracy = mean.tolist()
+        return loss, accuracy
+
+    def _calibrate(self, logits: np.ndarray, labels: np.ndarray) -> None:
+        """Fit what makes probabilities of logits (n, classes) worth their name, for the checkpoints of this epoch."""
+        temperature = calibration.fit_temperature(logits, labels)
+        probs = calibration.softmax(logits, temperature)
+        self.description["temperature"] = float(temperature)
+        self.description["unknown_threshold"] = float(calibration.unknown_threshold(probs, labels))
 
     def on_train_epoch_end(self) -> None:
         """Note train_loss and train_acc, and step AutoReduce if what it watches was measured in this epoch."""
-        self.fresh["train_loss"], self.fresh["train_acc"] = self.tallies["train"].means(self)
+        self.fresh["train_loss"], self.fresh["train_acc"] = self.tally.means(self)
         scheduler = self.lr_schedulers()
-        if isinstance(scheduler, ReduceLROnPlateau) and self.optim.lr_monitor in self.fresh:
-            scheduler.step(self.fresh[self.optim.lr_monitor])
+        if isinstance(scheduler, ReduceLROnPlateau) and self.settings.optim.lr_monitor in self.fresh:
+            scheduler.step(self.fresh[self.settings.optim.lr_monitor])
 
     def _require_finite(self, name: str, value: float) -> None:
         if not math.isfinite(value):
             raise TrainerError(
                 f"the training diverged: {name} is {value} in epoch {self.current_epoch}, step {self.global_step}; try a "
-                f"smaller train.optim.lr (it is {self.optim.lr:g}), train.grad_clip (such as 1.0), or smaller coordinates"
+                f"smaller train.optim.lr (it is {self.settings.optim.lr:g}), train.grad_clip (such as 1.0), or smaller "
+                "coordinates"
             )
 
     def configure_optimizers(self) -> Any:
-        """Optimiser and schedule by epoch, as the spec names them."""
-        optimizer = build_optimizer(self.parameters(), self.optim)
-        scheduler = build_scheduler(optimizer, self.optim, self.num_epochs)
+        """Optimiser and schedule, by epoch or by step, as the spec names them."""
+        optim = self.settings.optim
+        groups = self.tuning.groups(self.model, optim) if self.tuning else [{"params": list(self.model.parameters())}]
+        optimizer = build_optimizer(groups if optim.decay_norms else without_decay_of_norms(groups), optim)
+        by_step = optim.lr_scheduler == BY_STEP
+        epochs = self.settings.num_epochs
+        steps = int(self.trainer.estimated_stepping_batches) // epochs if by_step else 1
+        scheduler = build_scheduler(optimizer, optim, epochs, steps)
         # AutoReduce is stepped in on_train_epoch_end: Lightning would do it after the checkpoint is written
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "reduce_on_plateau": False}}
+        plan = {"scheduler": scheduler, "interval": "step" if by_step else "epoch", "reduce_on_plateau": False}
+        return {"optimizer": optimizer, "lr_scheduler": plan}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Step MultiStep and Cosine, as Lightning asks at the end of an epoch."""
+        """Step all schedules but AutoReduce, as Lightning asks at the end of an epoch or a step."""
         if not isinstance(scheduler, ReduceLROnPlateau):
             scheduler.step()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let the checkpoint describe itself."""
+        """Let the checkpoint describe itself; where weights are averaged, ``state_dict`` is the average."""
         checkpoint[KEY] = dict(self.description)
+        if self.average:
+            checkpoint[RAW] = checkpoint["state_dict"]
+            checkpoint["state_dict"] = {NETWORK + name: value for name, value in self.average.state.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on after the last whole epoch of ``checkpoint``, whoever wrote it.
 
         The loops' own state is left out: it would repeat the hooks of an epoch that has ended, or start within one.
         """
+        if self.average:
+            self.average.load({name.removeprefix(NETWORK): value for name, value in checkpoint["state_dict"].items()})
+            checkpoint["state_dict"] = checkpoint.pop(RAW)
         checkpoint.pop("loops", None)
         loop = self.trainer.fit_loop
         for counter in (loop.epoch_progress.total, loop.epoch_progress.current):
@@ -157,36 +292,3 @@ class PoseClassifier(pl.LightningModule):
 def epoch_seed(seed: int, epoch: int, rank: int) -> int:
     """Seed of what is drawn within an epoch."""
     return int(np.random.SeedSequence([seed, epoch, rank]).generate_state(1)[0])
-
-
-def build_optimizer(parameters: Any, optim: config.Optim) -> Optimizer:
-    """Optimiser that ``optimizer_type`` names; Nesterov needs momentum and is left out without."""
-    if optim.optimizer_type == "torch.optim.SGD":
-        nesterov = optim.nesterov and optim.momentum > 0
-        return torch.optim.SGD(
-            parameters, lr=optim.lr, momentum=optim.momentum, nesterov=nesterov, weight_decay=optim.weight_decay
-        )
-    kinds: dict[str, Callable[..., Optimizer]] = {
-        "torch.optim.Adam": torch.optim.Adam,
-        "torch.optim.Adamax": torch.optim.Adamax,
-        "torch.optim.AdamW": torch.optim.AdamW,
-    }
-    return kinds[optim.optimizer_type](parameters, lr=optim.lr, weight_decay=optim.weight_decay)
-
-
-def build_scheduler(optimizer: Optimizer, optim: config.Optim, num_epochs: int) -> LRScheduler:
-    """Schedule that ``lr_scheduler`` names, stepped once an epoch."""
-    if optim.lr_scheduler == "AutoReduce":
-        return ReduceLROnPlateau(optimizer, "min", factor=optim.lr_decay, patience=optim.patience, min_lr=optim.min_lr)
-    if optim.lr_scheduler == "MultiStep":
-        return MultiStepLR(optimizer, milestones=list(optim.lr_steps), gamma=optim.lr_decay)
-    return LambdaLR(optimizer, lambda epoch: cosine_factor(epoch, optim, num_epochs))
-
-
-def cosine_factor(epoch: int, optim: config.Optim, num_epochs: int) -> float:
-    """Share of ``lr`` in an epoch: rising over ``warmup_epochs``, then a half cosine that ends at ``min_lr`` in the last."""
-    if epoch < optim.warmup_epochs:
-        return (epoch + 1) / (optim.warmup_epochs + 1)
-    lowest = min(optim.min_lr / optim.lr, 1.0) if optim.lr else 0.0
-    progress = (epoch - optim.warmup_epochs) / max(1, num_epochs - 1 - optim.warmup_epochs)
-    return lowest + (1 - lowest) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from stgcn import arrays, config
 from stgcn.action import Started, choose_gpus
+from stgcn.calibration import softmax
 from stgcn.config import is_set
 from stgcn.description import (
     KEY,
@@ -24,21 +25,32 @@ from stgcn.description import (
     layout_of,
     num_joints,
     preparation_of,
+    temperature_of,
     unreadable,
 )
 from stgcn.errors import CheckpointError, DataError, SpecError
 from stgcn.graph import resolve
-from stgcn.prepare import NOTHING, prepare_batch, sizes
+from stgcn.inspect import before
+from stgcn.inspect.anatomy import MODEL
+from stgcn.prepare import idle, prepare_batch, sizes
 
 log = logging.getLogger("stgcn")
 
+UNKNOWN = "unknown"  # what a sequence is called whose class the model is not sure enough of
 AXES = ("batch", "channels C", "frames T", "joints V", "persons M")
 
 
 class Predictor(Protocol):
-    """A model ready to predict; ``shape`` holds the sizes of (N, C, T, V, M) that its input fixes, None where any will do."""
+    """A model ready to predict; ``shape`` holds the sizes of (N, C, T, V, M) that its input fixes, None where any will do.
+
+    ``fused`` is True where it has a network for each stream and so can give the ``answers`` of each.
+    """
 
     shape: tuple[int | None, ...]
+    fused: bool
+
+    def answers(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """float32 (n, C, T, V, M) -> float32 (n, classes) and, of a fused model, what each stream says: (n, S, classes)."""
 
     def logits(self, batch: np.ndarray) -> np.ndarray:
         """float32 (n, C, T, V, M) -> float32 (n, classes)."""
@@ -57,7 +69,8 @@ class TorchPredictor:
 
         network, self._description = checkpoint.network(checkpoint.read(path), model, dataset)
         self.device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
-        self.network = network.eval().to(self.device)
+        self.network: Any = network.eval().to(self.device)
+        self.fused = "fusion" in self._description
         self.shape: tuple[int | None, ...] = (
             *(None, self._description["input_channels"]),
             *(None, num_joints(self._description), None),
@@ -70,6 +83,14 @@ class TorchPredictor:
         with torch.inference_mode():
             result: np.ndarray = self.network(torch.tensor(batch, device=self.device)).cpu().numpy()
         return result
+
+    def answers(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The logits (n, classes) of a fused network, and those of its streams (n, S, classes)."""
+        import torch
+
+        with torch.inference_mode():
+            scores = self.network.scores(torch.tensor(batch, device=self.device))
+            return self.network.fuse(scores).cpu().numpy(), scores.transpose(0, 1).cpu().numpy()
 
     def describe(self) -> dict[str, Any]:
         """What the checkpoint says about itself, or the spec about it."""
@@ -84,18 +105,28 @@ class OnnxPredictor:
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 5:
             raise CheckpointError(f"{path} is not a pose classifier: its inputs are {[(i.name, i.shape) for i in inputs]}")
-        self.input, self.output = inputs[0].name, outputs[0].name
+        self.input, self.outputs = inputs[0].name, [output.name for output in outputs]
         self.shape = tuple(size if isinstance(size, int) else None for size in inputs[0].shape)
         self._description, problems = self._described(model, dataset, outputs[0].shape[-1])
         if problems:
             raise CheckpointError([f"{path} does not fit the spec: {problem}" for problem in problems])
+        self.fused = "fusion" in self._description and len(outputs) > 1
 
     def logits(self, batch: np.ndarray) -> np.ndarray:
         """float32 (n, C, T, V, M) -> float32 (n, classes)."""
+        return self._run(batch, self.outputs[:1])[0]
+
+    def answers(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The logits (n, classes) of a fused network, and those of its streams (n, S, classes)."""
+        logits, scores = self._run(batch, self.outputs[:2])
+        return logits, scores
+
+    def _run(self, batch: np.ndarray, outputs: list[str]) -> list[np.ndarray]:
         if self.shape[0] == 1 and len(batch) > 1:  # exported for a single sequence
-            return np.concatenate([self.logits(batch[i : i + 1]) for i in range(len(batch))])
-        result: np.ndarray = self.session.run([self.output], {self.input: np.ascontiguousarray(batch)})[0]
-        return result
+            single = [self._run(batch[i : i + 1], outputs) for i in range(len(batch))]
+            return [np.concatenate(parts) for parts in zip(*single, strict=True)]
+        results: list[np.ndarray] = self.session.run(outputs, {self.input: np.ascontiguousarray(batch)})
+        return results
 
     def describe(self) -> dict[str, Any]:
         """What the file says about itself, or the spec about it."""
@@ -104,7 +135,7 @@ class OnnxPredictor:
     def _described(self, model: config.Model, dataset: config.Dataset, classes: object) -> tuple[dict[str, Any], list[str]]:
         stored = self.session.get_modelmeta().custom_metadata_map.get(KEY)
         if stored:
-            description = json.loads(stored)
+            description = _parsed(stored)
             problem = unreadable(description)
             return description, [problem] if problem else differences(description, model, dataset, ignore_defaults=True)
         check_classes(dataset)
@@ -168,20 +199,62 @@ def prepare(action: Started, name: str, *, need_labels: bool) -> tuple[Predictor
     return predictor, skeletons
 
 
+def inspected(action: Started, described: Mapping[str, Any], skeletons: arrays.SkeletonSet) -> list[dict[str, Any]]:
+    """Look at the data before the model does, say what is noticed, and give it as a file keeps it.
+
+    A checkpoint whose training data can still be read is asked for copies of it too.
+
+    Raises:
+        DataError: every sequence is empty.
+    """
+    trained = described.get("spec")
+    for key in ("dataset", "train_dataset"):
+        trained = trained.get(key) if isinstance(trained, Mapping) else None
+    findings = before.look(
+        [skeletons],
+        layout_of(described),
+        described["label_map"],
+        source=MODEL,
+        trained_on=trained if isinstance(trained, Mapping) else None,
+    )
+    for text in before.said(findings):
+        log.warning(text)
+        action.status.write("RUNNING", text)
+    return before.kept(findings)
+
+
 def run_over(predictor: Predictor, data: np.ndarray, batch_size: int) -> np.ndarray:
     """Logits float32 (N, classes) of all sequences (N, C, T, V, M), prepared as those the model was trained on, in batches.
 
     Raises:
         CheckpointError: the model's answers are not finite.
     """
+    return _finite(np.concatenate([predictor.logits(batch) for batch in _batches(predictor, data, batch_size)]))
+
+
+def run_streams(predictor: Predictor, data: np.ndarray, batch_size: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """What ``run_over`` gives, and of a fused model the logits (N, classes) of each stream by its name; else none.
+
+    Raises:
+        CheckpointError: the model's answers are not finite.
+    """
+    if not predictor.fused:
+        return run_over(predictor, data, batch_size), {}
+    answers = [predictor.answers(batch) for batch in _batches(predictor, data, batch_size)]
+    logits, scores = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+    return _finite(logits), {stream: scores[:, i] for i, stream in enumerate(predictor.describe()["streams"])}
+
+
+def _batches(predictor: Predictor, data: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """The sequences in batches, prepared as those the model was trained on."""
     described = predictor.describe()
     preparation = preparation_of(described)
-    batches = (np.asarray(data[i : i + batch_size]) for i in range(0, len(data), batch_size))
-    if preparation != NOTHING:
-        layout = layout_of(described)
-        batches = (prepare_batch(batch, preparation, layout) for batch in batches)
-    parts = [predictor.logits(batch) for batch in batches]
-    logits = np.concatenate(parts)
+    for start in range(0, len(data), batch_size):
+        batch = np.asarray(data[start : start + batch_size])
+        yield batch if idle(preparation) else prepare_batch(batch, preparation, layout_of(described))
+
+
+def _finite(logits: np.ndarray) -> np.ndarray:
     if not np.isfinite(logits).all():
         raise CheckpointError(
             "the model answers with NaN or infinite values: its training diverged; take an earlier checkpoint"
@@ -194,29 +267,45 @@ def batch_size_of(own: Any, dataset: config.Dataset) -> int:
     return int(own.batch_size if own.batch_size > 0 else dataset.batch_size)
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the classes, float64 (N, classes)."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    result: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
-    return result
+def probabilities(logits: np.ndarray, described: Mapping[str, Any]) -> np.ndarray:
+    """Softmax over the classes, float64 (N, classes), at the temperature of a model so described."""
+    return softmax(logits, temperature_of(described))
 
 
-def records(names: list[str], probs: np.ndarray, classes: list[str], top_k: int) -> Iterator[dict[str, Any]]:
-    """One JSON-able record per sequence: its sample name, the predicted class, and the ``top_k`` likeliest ones."""
+def check_unknown(name: str, threshold: float, classes: list[str]) -> None:
+    """Make sure that a sequence called unknown cannot be taken for one of a class of that name.
+
+    Raises:
+        SpecError: there is such a class, and the threshold, said by ``name``, is in use.
+    """
+    if threshold > 0 and UNKNOWN in classes:
+        raise SpecError(
+            f"{name} is {threshold:g}, and the model has a class named {UNKNOWN}: the two could not be told apart; set it to 0"
+        )
+
+
+def records(
+    names: list[str], probs: np.ndarray, classes: list[str], top_k: int, unknown_below: float = 0.0
+) -> Iterator[dict[str, Any]]:
+    """One JSON-able record per sequence: its sample name, the predicted class, and the ``top_k`` likeliest ones.
+
+    Where the highest probability is lower than ``unknown_below``, the predicted class is unknown and has no id.
+    """
     order = np.argsort(-probs, axis=1, kind="stable")[:, :top_k]
     for index, (name, best) in enumerate(zip(names, order, strict=True)):
         first = int(best[0])
+        known = bool(probs[index, first] >= unknown_below)
         yield {
             "index": index,
             "sample": name,
-            "predicted": classes[first],
-            "class_id": first,
+            "predicted": classes[first] if known else UNKNOWN,
+            "class_id": first if known else None,
             "probability": float(probs[index, first]),
             "top": [{"class": classes[i], "probability": float(probs[index, i])} for i in best],
         }
 
 
-def json_lines(items: Iterator[dict[str, Any]]) -> str:
+def json_lines(items: Iterable[dict[str, Any]]) -> str:
     """The text of a JSON lines file."""
     return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
 
@@ -236,14 +325,23 @@ def _check_shape(predictor: Predictor, skeletons: arrays.SkeletonSet) -> None:
 
 
 def _check_persons(described: dict[str, Any], skeletons: arrays.SkeletonSet) -> None:
-    """The network averages over all person slots, empty ones too: another number of them gives other answers."""
-    trained = described.get("num_persons")
+    """Where padding is counted, the mean is over empty person slots too: another number of them gives other answers."""
+    trained = described.get("num_persons") if described.get("padding") != "masked" else None
     _, have = sizes(0, skeletons.num_persons, preparation_of(described))
     if trained and trained != have:
         raise DataError(
             f"test data: it has M={have} persons, the model was trained with M={trained}: pad the missing slots with zeros, or "
             "cut the surplus ones"
         )
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """What JSON holds, an empty mapping where it is none."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _onnx_session(path: Path) -> Any:

@@ -5,12 +5,15 @@ Nothing here is random and nothing depends on other sequences. Knows no files an
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from stgcn.config import Preparation
 from stgcn.graph import Layout, canonical
 
 NOTHING = Preparation()
+AUTO_CHANNEL = -2  # a confidence_channel that is still to be found
 NEGLIGIBLE = 1e-6  # a size or a direction that small beside the coordinates is noise
 
 
@@ -20,7 +23,7 @@ def prepare(sequence: np.ndarray, settings: Preparation, layout: Layout) -> np.n
     Missing joints and empty frames (all channels zero) stay zero, but for gaps that are filled. In this order: weak joints are
     dropped, persons chosen, gaps filled, frames resampled or cropped, and the body turned, scaled and centred.
     """
-    if settings == NOTHING:
+    if idle(settings):
         return sequence
     data = sequence.astype(np.float64)
     axes = position_channels(len(data), settings)
@@ -34,6 +37,11 @@ def prepare(sequence: np.ndarray, settings: Preparation, layout: Layout) -> np.n
         data = (_resampled if settings.window_mode == "resample" else _cropped)(data, settings.window)
     data[axes] = _placed(data[axes], _present(data), settings, layout)
     return data.astype(sequence.dtype)
+
+
+def idle(settings: Preparation) -> bool:
+    """Whether ``settings`` ask for nothing; to say which channel holds the score changes no data by itself."""
+    return replace(settings, confidence_channel=NOTHING.confidence_channel) == NOTHING
 
 
 def prepare_batch(batch: np.ndarray, settings: Preparation, layout: Layout) -> np.ndarray:
@@ -81,6 +89,18 @@ def problems(settings: Preparation, layout: Layout, channels: int) -> list[str]:
     return found
 
 
+def frames_at(data: np.ndarray, at: np.ndarray, last: int) -> np.ndarray:
+    """Frames at the times ``at`` (n,), between frame 0 and ``last``, of ``data`` (C, T, V, M); (C, n, V, M).
+
+    They lie on the line between two neighbours; a joint missing in one of them comes from the nearer.
+    """
+    before = np.floor(at).astype(np.int64)
+    share = (at - before).astype(data.dtype)[:, None, None]
+    early, late = data[:, before], data[:, np.minimum(before + 1, last)]
+    between = early + share * (late - early)
+    return np.where(_present(early) & _present(late), between, np.where(share < 0.5, early, late))
+
+
 def _present(data: np.ndarray) -> np.ndarray:
     """Where there is a joint: bool (T, V, M) of data (C, T, V, M)."""
     return np.asarray(data.any(axis=0))
@@ -92,6 +112,8 @@ def _placed(places: np.ndarray, present: np.ndarray, settings: Preparation, layo
         places = _frontal(places, present, layout)
     if settings.scale == "body":
         places = places / _body_size(places, present, layout)
+    elif settings.scale == "spread":
+        places = places / _spread(places, present, layout)
     if settings.center != "none":
         places = places - _origin(places, present, settings, layout)
     return np.where(present, places, 0)
@@ -126,14 +148,9 @@ def _span(data: np.ndarray) -> tuple[int, int]:
 
 
 def _resampled(data: np.ndarray, window: int) -> np.ndarray:
-    """``window`` frames evenly over the frames that are not padding; a joint missing in one neighbour comes from the nearer."""
+    """``window`` frames evenly over the frames that are not padding."""
     first, last = _span(data)
-    at = np.linspace(first, last, window)
-    before = np.floor(at).astype(np.int64)
-    share = (at - before)[:, None, None]
-    early, late = data[:, before], data[:, np.minimum(before + 1, last)]
-    between = early + share * (late - early)
-    return np.where(_present(early) & _present(late), between, np.where(share < 0.5, early, late))
+    return frames_at(data, np.linspace(first, last, window), last)
 
 
 def _cropped(data: np.ndarray, window: int) -> np.ndarray:
@@ -186,13 +203,31 @@ def _body_size(places: np.ndarray, present: np.ndarray, layout: Layout) -> float
     return size if size > NEGLIGIBLE * np.abs(places).max(initial=0) else 1.0
 
 
+def _spread(places: np.ndarray, present: np.ndarray, layout: Layout) -> float:
+    """The median, over frames and persons, of the joints' root mean square distance from their middle; 1 where there is none.
+
+    The centre joint does not count, as with bones.
+    """
+    present = present & (np.arange(layout.num_joints) != layout.center)[:, None]
+    count = present.sum(axis=1)  # (T, M)
+    middle = np.where(present, places, 0).sum(axis=2) / np.maximum(count, 1)  # (axes, T, M)
+    squares = np.where(present, ((places - middle[:, :, None]) ** 2).sum(axis=0), 0).sum(axis=1)  # (T, M)
+    found = np.sqrt(squares / np.maximum(count, 1))[count > 1]
+    size = float(np.median(found)) if found.size else 0.0
+    return size if size > NEGLIGIBLE * np.abs(places).max(initial=0) else 1.0
+
+
 def _origin(places: np.ndarray, present: np.ndarray, settings: Preparation, layout: Layout) -> np.ndarray:
-    """What is subtracted: the centre joint's mean place in the sequence, or its place in each frame, of each person.
+    """What is subtracted: the mean place of all joints, that of the centre joint, or its place in each frame of each person.
 
     In a frame without the centre joint it is thought on the line between those before and after. Nobody's is zero.
     """
     joint, seen = places[:, :, layout.center], present[:, layout.center]  # (axes, T, M), (T, M)
     origin = np.zeros_like(places[:, :, :1])
+    if settings.center == "body":
+        if present.any():
+            origin += places[:, present].mean(axis=1)[:, None, None, None]
+        return origin
     if settings.center == "sequence":
         if seen.any():
             origin += joint[:, seen].mean(axis=1)[:, None, None, None]

@@ -18,7 +18,8 @@ Name = tuple[str, str]  # side and part, see ``canonical``
 # Parts that pose estimators name differently and that lie at the same place, the first name being the one used here.
 _SYNONYMS = (
     ("pelvis", "mid_hip", "midhip", "hip_center", "spine_base", "root"),
-    ("neck", "shoulder_center", "spine_shoulder"),
+    ("neck", "shoulder_center", "spine_shoulder", "thorax"),
+    ("nose", "neck_nose"),  # of Human3.6M: where the head begins; 2D sources give it their nose
     ("spine", "spine_mid", "torso", "spine1", "belly"),
     ("thumb_tip", "thumb"),
     ("hand_tip", "middle_tip", "middle_finger_tip"),
@@ -32,7 +33,6 @@ _FIRST = {name: names[0] for names in _SYNONYMS for name in names}
 _DERIVED: dict[str, tuple[tuple[Name, ...], ...]] = {
     "pelvis": ((("left", "hip"), ("right", "hip")),),
     "neck": ((("left", "shoulder"), ("right", "shoulder")),),
-    "thorax": ((("left", "shoulder"), ("right", "shoulder")),),
     "spine": ((("", "pelvis"), ("", "neck")),),
     "head": ((("left", "ear"), ("right", "ear")), (("left", "eye"), ("right", "eye"))),
     "eye": ((("=", "eye_inner"), ("=", "eye_outer")),),
@@ -92,27 +92,57 @@ def plan(source: Layout, target: Layout) -> list[Row]:
     return rows
 
 
-def remap(data: np.ndarray, source: Layout, target: Layout) -> tuple[np.ndarray, list[Row]]:
-    """Sequences (..., V, C) of ``source`` as (..., V', C) of ``target``, of the same dtype, and how each joint came about.
+class Remapper:
+    """Brings sequences of ``source`` to ``target``; ``rows`` say how each joint comes about."""
 
-    The middle of joints is taken over all channels, scores included, and only where none of them is missing (all zero).
+    def __init__(self, source: Layout, target: Layout) -> None:
+        self.source, self.target = source, target
+        self.rows = plan(source, target)
+        index = {joint: i for i, joint in enumerate(source.joints)}
+        of_one = [(i, index[row.sources[0]]) for i, row in enumerate(self.rows) if len(row.sources) == 1]
+        self.into, self.out_of = np.array(of_one, dtype=np.intp).reshape(-1, 2).T
+        self.middles = [
+            (i, [index[joint] for joint in row.sources], np.array(row.shares))
+            for i, row in enumerate(self.rows)
+            if len(row.sources) > 1
+        ]
 
-    Raises:
-        ValueError: the joints of ``data`` are not those of ``source``.
-    """
-    if data.ndim < 2 or data.shape[-2] != source.num_joints:
-        raise ValueError(f"expected (..., {source.num_joints}, C) for the layout {source.name}, got {data.shape}")
-    rows = plan(source, target)
-    result = np.zeros((*data.shape[:-2], target.num_joints, data.shape[-1]), dtype=data.dtype)
-    index = {joint: i for i, joint in enumerate(source.joints)}
-    for i, row in enumerate(rows):
-        if len(row.sources) == 1:
-            result[..., i, :] = data[..., index[row.sources[0]], :]
-        elif row.sources:
-            taken = data[..., [index[joint] for joint in row.sources], :]
+    def __call__(self, data: np.ndarray) -> np.ndarray:
+        """Sequences (..., V, C) as (..., V', C), of the same dtype.
+
+        The middle of joints is taken over all channels, scores included, and only where none of them is missing (all zero).
+
+        Raises:
+            ValueError: the joints of ``data`` are not those of ``source``.
+        """
+        if data.ndim < 2 or data.shape[-2] != self.source.num_joints:
+            raise ValueError(f"expected (..., {self.source.num_joints}, C) for the layout {self.source.name}, got {data.shape}")
+        result = np.zeros((*data.shape[:-2], self.target.num_joints, data.shape[-1]), dtype=data.dtype)
+        result[..., self.into, :] = data[..., self.out_of, :]
+        for i, joints, shares in self.middles:
+            taken = data[..., joints, :]
             there = taken.any(axis=-1).all(axis=-1, keepdims=True)
-            result[..., i, :] = np.where(there, np.tensordot(taken, row.shares, axes=(-2, 0)), 0)
-    return result, rows
+            result[..., i, :] = np.where(there, np.tensordot(taken, shares, axes=(-2, 0)), 0)
+        return result
+
+    def count(self, *how: str) -> int:
+        """Joints of the target that come about in one of these ways."""
+        return sum(row.how in how for row in self.rows)
+
+    def says(self) -> str:
+        """In words: how many joints are taken over, which are derived, and which are missing."""
+        said = [f"{self.count('same', 'synonym')} of {len(self.rows)} joints taken over"]
+        derived = [f"{row.joint} ({row.says()})" for row in self.rows if row.how == "derived"]
+        missing = [row.joint for row in self.rows if row.how == "missing"]
+        said += [f"derived: {', '.join(derived)}"] if derived else []
+        said += [f"missing, and so zero: {', '.join(missing)}"] if missing else []
+        return f"{self.source.name} to {self.target.name}: {'; '.join(said)}"
+
+
+def remap(data: np.ndarray, source: Layout, target: Layout) -> tuple[np.ndarray, list[Row]]:
+    """Sequences (..., V, C) of ``source`` as (..., V', C) of ``target``, see ``Remapper``, and how each joint came about."""
+    bring = Remapper(source, target)
+    return bring(data), bring.rows
 
 
 def _and(names: Sequence[str]) -> str:

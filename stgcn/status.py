@@ -75,7 +75,7 @@ class StatusLog:
             line["kpi"] = kpi
         text = json.dumps(plain(line), ensure_ascii=False, allow_nan=False) + "\n"
         try:
-            self._append(text.encode())
+            self._append(text.encode(errors="backslashreplace"))  # JSON reads that back
         except OSError as error:
             raise unwritable(self.path.parent, error) from error
 

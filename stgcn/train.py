@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import logging
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from stgcn import arrays, config, files
+from stgcn import adapt, arrays, config, consistency, cost, files, finetune, folds
 from stgcn.action import choose_gpus, redacted, started
 from stgcn.augment import window_note
 from stgcn.callbacks import LATEST, History
-from stgcn.checkpoint import Checkpoint, load_fitting, misfits, read
+from stgcn.checkpoint import Checkpoint, misfits, read
 from stgcn.config import is_set
-from stgcn.data import SkeletonData
-from stgcn.description import check_classes, describe, differences
+from stgcn.data import SkeletonData, class_weights
+from stgcn.description import check_classes, describe, differences, preparation_of
 from stgcn.errors import CheckpointError, DataError, SpecError
 from stgcn.fit import fit, loggers_for
-from stgcn.graph import adjacency, resolve
-from stgcn.inspect import leaks
-from stgcn.model import STGCN
-from stgcn.module import PoseClassifier
-from stgcn.prepare import prepare, sizes
+from stgcn.graph import resolve
+from stgcn.inspect import before
+from stgcn.module import RAW, PoseClassifier
+from stgcn.network import build, for_streams, kind_of
+from stgcn.prepare import sizes
 from stgcn.status import StatusLog
 
 log = logging.getLogger("stgcn")
 
+NAMED = 12  # tensors named in a message
 # The key by which the saved state of a schedule is known.
-SCHEDULE_KEYS = {"MultiStep": "milestones", "AutoReduce": "num_bad_epochs", "Cosine": "lr_lambdas"}
+SCHEDULE_KEYS = {"MultiStep": "milestones", "AutoReduce": "num_bad_epochs", "Cosine": "lr_lambdas", "OneCycle": "lr_lambdas"}
 
 
 def run(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,31 +60,42 @@ def main(settings: config.TrainSpec, folder: Path, status: StatusLog) -> dict[st
     gpus = choose_gpus("train", settings.train.num_gpus, settings.train.gpu_ids)
     resumed = read_resumed(settings)
     pretrained = None if resumed else read_pretrained(settings)
-    train, val = read_data(settings)
-    tell(status, [*train.notes, *val.notes, *leaks.quick([train, val]), *notes(settings, folder, train, resumed)])
-    files.write_json(folder / "data_facts.json", {s.split: arrays.facts(s, settings.dataset.label_map) for s in (train, val)})
+    given, held = read_data(settings)
+    train, val = folds.divide(given, held, settings.dataset, settings.train.seed)
+    settings, adaptations = adapted(settings, train, resumed)
+    checked = before.look((train, val), resolve(settings.model.graph_layout), settings.dataset.label_map)
+    tell(status, [*train.notes, *val.notes, *before.said(checked), *adaptations, *notes(settings, folder, train, resumed)])
+    facts = {s.split: arrays.facts(s, settings.dataset.label_map) for s in (train, val)}
+    files.write_json(folder / "data_facts.json", {**facts, "inspection": before.kept(checked)})
 
     seed = seed_everything(settings.train.seed)
     network = build_network(settings)
-    transfer = start_from(network, pretrained, status) if pretrained else {}
-    history = History(past=(resumed.description or {}).get("history", []) if resumed else [])
+    description = describe(
+        settings.model,
+        settings.dataset,
+        window=window(settings.dataset, train),
+        num_persons=prepared_sizes(settings.dataset, train)[1],
+    ) | {"spec": redacted(settings), "trained_on": {split: trained_on(told) for split, told in facts.items()}}
+    transfer: dict[str, Any] = {f"{split}_sequences": told["sequences"] for split, told in facts.items()}
+    if pretrained:
+        transfer |= start_from(network, pretrained, description, settings.train, status)
+    elif resumed and finetune.KEY in (resumed.description or {}):
+        description[finetune.KEY] = (resumed.description or {})[finetune.KEY]
+    past = (resumed.description or {}).get("history", []) if resumed else []
+    history = History(past=past, last=settings.train.select == "last")
     first_epoch = resumed.epochs_completed if resumed else 0
     module = PoseClassifier(
         network,
-        settings.train.optim,
-        num_epochs=settings.train.num_epochs,
+        settings.train,
         seed=seed if settings.train.seed >= 0 else None,
-        description=describe(
-            settings.model,
-            settings.dataset,
-            window=window(settings.dataset, train),
-            num_persons=prepared_sizes(settings.dataset, train)[1],
-        )
-        | {"spec": redacted(settings)},
+        description=description,
         first_epoch=first_epoch,
+        augmentation=settings.dataset.augmentation,
+        class_weights=balance(settings.dataset, train),
+        tuning=finetune.tuning(description, settings.train),
     )
-    prepared = functools.partial(prepare, settings=settings.dataset.preparation, layout=resolve(settings.model.graph_layout))
-    data = SkeletonData(train, val, settings.dataset, seed, first_epoch=first_epoch, prepared=prepared)
+    layout = resolve(settings.model.graph_layout)
+    data = SkeletonData(train, val, settings.dataset, seed, first_epoch=first_epoch, layout=layout)
     if resumed:
         status.write("RUNNING", f"Resuming training from checkpoint: {resumed.path}")
     history = fit(
@@ -97,7 +110,21 @@ def main(settings: config.TrainSpec, folder: Path, status: StatusLog) -> dict[st
         checkpoint=resumed.path if resumed else None,
     )
     status.write("RUNNING", "Train finished successfully.")
+    shape = (settings.model.input_channels, description["window"], layout.num_joints, description["num_persons"])
+    transfer["gflop_per_sequence"] = cost.gflop_per_sequence(network, shape)
+    if history.rows[-1]["epoch"] + 1 < settings.train.num_epochs:
+        transfer["stopped_early"] = history.rows[-1]["epoch"]
     return outcome(folder, history, network, gpus, time.perf_counter() - began, transfer)
+
+
+def adapted(
+    settings: config.TrainSpec, train: arrays.SkeletonSet, resumed: Checkpoint | None
+) -> tuple[config.TrainSpec, list[str]]:
+    """The settings with every `auto` replaced, and a line about each; a resumed training keeps its preparation."""
+    dataset, said = adapt.adapted(settings.dataset, train, resolve(settings.model.graph_layout))
+    if resumed and resumed.description:
+        dataset = replace(dataset, preparation=preparation_of(resumed.description))
+    return replace(settings, dataset=dataset), said
 
 
 def check_spec(settings: config.TrainSpec) -> None:
@@ -117,6 +144,7 @@ def check_spec(settings: config.TrainSpec) -> None:
             check()
         except SpecError as error:
             problems += error.problems
+    problems += [*folds.problems(settings.dataset), *finetune.problems(settings), *consistency.problems(settings)]
     if optim.lr_scheduler == "AutoReduce" and optim.lr_decay >= 1:
         problems.append(f"train.optim.lr_decay is {optim.lr_decay:g}; AutoReduce needs a factor below 1")
     if settings.wandb.enable and not _installed("wandb"):
@@ -140,7 +168,10 @@ def read_resumed(settings: config.TrainSpec) -> Checkpoint | None:
         problems = differences(checkpoint.description, settings.model, settings.dataset, ignore_defaults=False)
     else:
         problems = misfits(checkpoint.weights, settings.model, settings.dataset)
-    problems += _missing_state(checkpoint, settings.train.optim)
+    then = (checkpoint.description or {}).get("spec", {})
+    problems += folds.contradictions(then, settings.dataset, settings.train.seed)
+    problems += finetune.cannot_resume(checkpoint.description or {}, settings.train)
+    problems += _missing_state(checkpoint, settings.train)
     if problems:
         raise CheckpointError([f"{checkpoint.path} cannot be resumed: {problem}" for problem in problems])
     if checkpoint.epochs_completed >= settings.train.num_epochs:
@@ -155,8 +186,9 @@ def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def _missing_state(checkpoint: Checkpoint, optim: config.Optim) -> list[str]:
-    """Say why optimiser and schedule of a checkpoint cannot be taken up."""
+def _missing_state(checkpoint: Checkpoint, train: config.Train) -> list[str]:
+    """Say why optimiser, schedule and average of a checkpoint cannot be taken up."""
+    optim = train.optim
     optimizers, schedules = (checkpoint.content.get(key) for key in ("optimizer_states", "lr_schedulers"))
     if not optimizers or not schedules:
         return ["it holds weights only, no optimiser and schedule; start from it with model.pretrained_model_path"]
@@ -169,9 +201,14 @@ def _missing_state(checkpoint: Checkpoint, optim: config.Optim) -> list[str]:
     ):
         theirs = spec.get("optimizer_type") or ("torch.optim.SGD" if is_sgd else "one of the Adam family")
         problems.append(f"its optimiser is {theirs}, train.optim.optimizer_type is {optim.optimizer_type}")
-    if SCHEDULE_KEYS[optim.lr_scheduler] not in schedules[0]:
-        theirs = next((name for name, key in SCHEDULE_KEYS.items() if key in schedules[0]), "another")
+    theirs = spec.get("lr_scheduler") or next((name for name, key in SCHEDULE_KEYS.items() if key in schedules[0]), "another")
+    if theirs != optim.lr_scheduler:
         problems.append(f"its schedule is {theirs}, train.optim.lr_scheduler is {optim.lr_scheduler}")
+    if (RAW in checkpoint.content) != (train.ema_decay > 0):
+        has = "holds averaged weights" if RAW in checkpoint.content else "holds no averaged weights"
+        problems.append(f"it {has}, train.ema_decay is {train.ema_decay:g}")
+    if bool(spec) and spec.get("decay_norms", True) != optim.decay_norms:
+        problems.append(f"its train.optim.decay_norms was {spec.get('decay_norms', True)} and is {optim.decay_norms}")
     return problems
 
 
@@ -181,18 +218,39 @@ def read_pretrained(settings: config.TrainSpec) -> Checkpoint | None:
     return read(str(path)) if is_set(path) else None
 
 
-def start_from(network: STGCN, pretrained: Checkpoint, status: StatusLog) -> dict[str, Any]:
-    """Load the weights that fit, and list what does not.
+def start_from(
+    network: nn.Module, pretrained: Checkpoint, description: dict[str, Any], settings: config.Train, status: StatusLog
+) -> dict[str, Any]:
+    """Load what fits, note in ``description`` what came whole, and list what does not fit.
 
     Raises:
-        CheckpointError: nothing fits.
+        CheckpointError: nothing fits, or it is another kind of network.
+        SpecError: everything fits, so that nothing would be left to learn while it is frozen.
     """
-    loaded, skipped = load_fitting(network, pretrained.weights)
-    if not loaded:
-        raise CheckpointError(f"{pretrained.path} is of another network, no tensor fits: {'; '.join(skipped[:5])}, ...")
-    left_out = f"; left out: {'; '.join(skipped)}" if skipped else ""
-    tell(status, [f"Pretrained weights of {pretrained.path}: {loaded} tensors loaded{left_out}"])
-    return {"pretrained": {"loaded": loaded, "skipped": skipped}}
+    kind = kind_of(pretrained.weights)
+    if kind != description["network"]:
+        raise CheckpointError(
+            f"{pretrained.path} is of {kind}, model.model_type is {description['network']}: layers of one do not fit the other"
+        )
+    taken = finetune.take(network, for_streams(network, pretrained.weights), pretrained.description, description)
+    if not taken.tensors:
+        raise CheckpointError(f"{pretrained.path} is of another network, no tensor fits: {'; '.join(taken.skipped[:5])}, ...")
+    network.load_state_dict(taken.tensors, strict=False)
+    if settings.freeze_epochs and {name for name, _ in network.named_parameters()} <= set(taken.whole):
+        raise SpecError(
+            f"train.freeze_epochs is {settings.freeze_epochs}, but {pretrained.path} brought every tensor, so that nothing "
+            "would learn in these epochs; set it to 0"
+        )
+    description[finetune.KEY] = {"from": str(pretrained.path), "whole": taken.whole}
+    parts = [("in part", taken.partly), ("left out", taken.skipped)]
+    rest = "".join(f"; {what}: {listed(lines)}" for what, lines in parts if lines)
+    tell(status, [f"Pretrained weights of {pretrained.path}: {len(taken.whole)} tensors loaded{rest}"])
+    return {"pretrained": {"loaded": len(taken.whole), "partly": taken.partly, "skipped": taken.skipped}}
+
+
+def listed(lines: Sequence[str]) -> str:
+    """Some lines in one."""
+    return "; ".join(lines[:NAMED]) + (f"; ... ({len(lines)} in all)" if len(lines) > NAMED else "")
 
 
 def read_data(settings: config.TrainSpec) -> list[arrays.SkeletonSet]:
@@ -213,10 +271,12 @@ def read_data(settings: config.TrainSpec) -> list[arrays.SkeletonSet]:
             for split, paths in (("train", dataset.train_dataset), ("val", dataset.val_dataset))
         ]
     )
-    if prepared_sizes(dataset, train)[1] != prepared_sizes(dataset, val)[1]:
+    alike = prepared_sizes(dataset, train)[1] == prepared_sizes(dataset, val)[1]
+    if not alike and not dataset.folds and model.padding == "counted":
         raise DataError(
             f"train data has M={train.num_persons} persons and val data M={val.num_persons}: the network averages over all M "
-            "slots, so both need the same; set dataset.preparation.persons, pad the smaller one with zeros, or cut the larger"
+            "slots, so both need the same; set dataset.preparation.persons, pad the smaller one with zeros, cut the larger, or "
+            "leave out empty ones with model.padding=masked"
         )
     return [train, val]
 
@@ -234,6 +294,12 @@ def prepared_sizes(dataset: config.Dataset, skeletons: arrays.SkeletonSet) -> tu
     return sizes(int(skeletons.data.shape[2]), skeletons.num_persons, dataset.preparation)
 
 
+def trained_on(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model remembers of a set: how many sequences of each class, and which files by their hashes."""
+    hashes = [told["sha256"] for told in facts.get("files", [facts])]
+    return {"sequences": facts["sequences"], "per_class": facts["per_class"], "sha256": hashes}
+
+
 def window(dataset: config.Dataset, train: arrays.SkeletonSet) -> int:
     """Frames T of a sequence as the network sees it in training."""
     frames, _ = prepared_sizes(dataset, train)
@@ -245,7 +311,7 @@ def window(dataset: config.Dataset, train: arrays.SkeletonSet) -> int:
 def notes(settings: config.TrainSpec, folder: Path, train: arrays.SkeletonSet, resumed: Checkpoint | None) -> list[str]:
     """What the user may not expect of this training."""
     frames, _ = prepared_sizes(settings.dataset, train)
-    said = [window_note(frames, settings.dataset.window_size, settings.dataset.random_choose)]
+    said = [window_note(frames, settings.dataset.window_size, settings.dataset.random_choose), *consistency.idle(settings)]
     if is_set(settings.encryption_key):
         said.append("encryption_key is set, but this version writes checkpoints in clear; the key is not stored anywhere")
     if resumed and is_set(settings.model.pretrained_model_path):
@@ -267,6 +333,14 @@ def tell(status: StatusLog, texts: list[str]) -> None:
         status.write("RUNNING", text)
 
 
+def balance(dataset: config.Dataset, train: arrays.SkeletonSet) -> np.ndarray | None:
+    """What a sequence of each class counts in the loss; None when all count alike."""
+    if dataset.class_balance != "loss":
+        return None
+    assert train.labels is not None
+    return class_weights(train.labels, dataset.num_classes)
+
+
 def seed_everything(seed: int) -> int:
     """Seed all generators and return the seed; -1 draws one, and leaves the generators alone."""
     if seed < 0:
@@ -277,22 +351,15 @@ def seed_everything(seed: int) -> int:
     return seed
 
 
-def build_network(settings: config.TrainSpec) -> STGCN:
+def build_network(settings: config.TrainSpec) -> nn.Module:
     """An untrained network as the spec describes it."""
-    model = settings.model
-    return STGCN(
-        torch.from_numpy(adjacency(resolve(model.graph_layout), model.graph_strategy)),
-        model.input_channels,
-        settings.dataset.num_classes,
-        dropout=model.dropout,
-        edge_importance_weighting=model.edge_importance_weighting,
-    )
+    return build(describe(settings.model, settings.dataset, window=None, num_persons=None))
 
 
 def outcome(
-    folder: Path, history: History, network: STGCN, gpus: list[int], seconds: float, transfer: dict[str, Any]
+    folder: Path, history: History, network: nn.Module, gpus: list[int], seconds: float, transfer: dict[str, Any]
 ) -> dict[str, Any]:
-    """What the training came to: metrics of the best and of the last epoch, artifacts by name, checkpoints."""
+    """What the training came to: metrics of the epoch that is the model and of the last, artifacts by name, checkpoints."""
     best, last = history.best() or {}, history.rows[-1]
     checkpoints = history.listed()
     chosen = next((c for c in checkpoints if c["best"]), checkpoints[-1])
@@ -308,9 +375,10 @@ def outcome(
             "train_acc": last["train_acc"],
             "epochs": last["epoch"] + 1,
             "steps": last["step"],
-            "parameters": sum(p.numel() for p in network.parameters()),
+            "parameters": cost.parameters(network),
             "seconds": seconds,
             "device": torch.cuda.get_device_name(gpus[0]) if gpus else "cpu",
+            **({"streams": chosen["streams"]} if "streams" in chosen else {}),
             **transfer,
         },
         "artifacts": {

@@ -62,6 +62,7 @@ spec_params:
   train: {encryption_key: key, results_dir: output_dir, train.results_dir: output_dir, train.resume: resume_model}
   evaluate: {results_dir: output_dir, evaluate.results_dir: output_dir, evaluate.checkpoint: parent_model}
 spec_shorthand_keys: {num_epochs: train.num_epochs}
+series: {train: {folds: train.folds, fold: train.fold, seed: train.seed, share: train.share, metrics: {val_loss: minimize}}}
 match: {phrases: [train the toy], actions: {train: [train], evaluate: [evaluate]}}
 """
 

@@ -12,6 +12,7 @@ from trainer_cases import LABEL_MAP, network, sequences, write_checkpoint
 
 from stgcn import checkpoint, config, description
 from stgcn.errors import CheckpointError, SpecError
+from stgcn.network import build
 
 COCO = config.Model(graph_layout="coco")
 CLASSES = config.Dataset(num_classes=3, label_map=LABEL_MAP)
@@ -142,7 +143,7 @@ def broken(folder: Path, case: str) -> Path:
         ("malicious pickle", "nothing of it was run"),
         ("list", "holds a list"),
         ("other network", "backbone.conv1.weight"),
-        ("no tensors", "not an ST-GCN checkpoint"),
+        ("no tensors", "not a checkpoint of ST-GCN, ST-GCN++, CTR-GCN or Sep-GCN"),
         ("encrypted", "encrypted with a key"),
         ("newer", "newer version"),
         ("half described", "lacks"),
@@ -172,3 +173,77 @@ def test_epochs_of_a_file_of_tao(tmp_path: Path, processed: int, expected: int) 
     torch.save({"state_dict": state, "epoch": 4, "global_step": 40, "loops": loops}, tmp_path / "tao.tlt")
     read = checkpoint.read(tmp_path / "tao.tlt")
     assert (read.epochs_completed, read.global_step) == (expected, 40)
+
+
+def authors_file(path: Path, kind: str, *, slots: int = 1, head: str = "cls_head.fc_cls.") -> Path:
+    """A state dict of untrained weights as the authors of a network write it, and what else they keep beside it."""
+    model = config.Model(model_type=kind, graph_layout="coco", width=8, stages=(2, 1))
+    about = description.describe(model, CLASSES, window=None, num_persons=None) | {"person_slots": slots}
+    torch.manual_seed(4)
+    state = build(about).state_dict()
+    if kind == "ST-GCN++":
+        state = {
+            name.replace("fc_cls.", head) if name.startswith("fc_cls.") else f"backbone.{name}": value
+            for name, value in state.items()
+        }
+        torch.save({"meta": {"epoch": 16, "config": "model = dict()"}, "state_dict": state}, path)
+    else:
+        torch.save(state, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "slots", "head"),
+    [("ST-GCN++", 1, "cls_head.fc_cls."), ("ST-GCN++", 1, "cls_head.fc."), ("CTR-GCN", 2, ""), ("CTR-GCN", 1, "")],
+)
+def test_files_of_the_authors(tmp_path: Path, kind: str, slots: int, head: str) -> None:
+    model = config.Model(model_type=kind, graph_layout="coco", width=8, stages=(2, 1))
+    read = checkpoint.read(authors_file(tmp_path / "authors.pth", kind, slots=slots, head=head))
+    built, about = checkpoint.network(read, model, CLASSES)
+    assert (about["network"], about["person_slots"], about["num_persons"]) == (kind, slots, slots if slots > 1 else None)
+    torch.manual_seed(4)
+    expected = build(about)
+    x = torch.from_numpy(sequences(3, persons=2)[0])
+    with torch.no_grad():
+        assert torch.equal(built.eval()(x), expected.eval()(x))
+    assert set(read.weights) == set(built.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "words"),
+    [
+        ("ST-GCN++", {}, ["it is ST-GCN++, model.model_type is ST-GCN"]),
+        ("CTR-GCN", {"model_type": "ST-GCN++"}, ["it is CTR-GCN, model.model_type is ST-GCN++"]),
+        (
+            "ST-GCN++",
+            {"model_type": "ST-GCN++", "graph_layout": "openpose", "input_channels": 2, "graph_strategy": "uniform"},
+            ["17 joints", "3 channels", "3 partitions", "width 8 and the stages [2, 1]", "model.width is 64"],
+        ),
+        ("CTR-GCN", {"model_type": "CTR-GCN", "padding": "masked"}, ["normalises 2 persons each for itself", "masked"]),
+    ],
+)
+def test_what_does_not_fit_a_file_of_the_authors(tmp_path: Path, kind: str, model: dict, words: list[str]) -> None:
+    read = checkpoint.read(authors_file(tmp_path / "authors.pth", kind, slots=2 if kind == "CTR-GCN" else 1))
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.network(read, config.Model(**{"graph_layout": "coco", **model}), CLASSES)
+    assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)
+
+
+def test_channels_of_stacked_streams_are_counted(tmp_path: Path) -> None:
+    read = checkpoint.read(write_checkpoint(tmp_path / "model.pth", described=False))
+    stacked = config.Dataset(num_classes=3, label_map=LABEL_MAP, streams=("joint", "bone"), stream_fusion="input")
+    with pytest.raises(CheckpointError, match=r"takes 3 channels, model\.input_channels is 3 for each of 2 streams"):
+        checkpoint.network(read, COCO, stacked)
+
+
+def test_a_file_from_before_the_choice_means_st_gcn(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "model.pth")
+    content = torch.load(path, weights_only=True)
+    for key in ("width", "stages", "dropout", "padding", "streams", "stream_fusion"):
+        del content[description.KEY][key]
+    torch.save(content, path)
+    built, about = checkpoint.network(checkpoint.read(path), COCO, CLASSES)
+    assert about["network"] == "ST-GCN"
+    x = torch.from_numpy(sequences(3)[0])
+    with torch.no_grad():
+        assert torch.equal(built.eval()(x), network()(x))

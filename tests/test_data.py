@@ -9,6 +9,7 @@ import trainer_cases
 
 from stgcn import config, data
 from stgcn.arrays import SkeletonSet
+from stgcn.graph import LAYOUTS
 
 AUGMENTED = config.Dataset(random_choose=True, random_move=True, window_size=9, batch_size=4, num_workers=2)
 
@@ -58,7 +59,7 @@ def test_nothing_is_dropped(count: int, batch_size: int, sizes: list[int]) -> No
 
 
 def test_replicas_share_an_epoch() -> None:
-    parts = [[i for _, i in data.EpochSampler(10, 0, replicas=3, rank=rank)] for rank in range(3)]
+    parts = [[i for _, i, _ in data.EpochSampler(10, 0, replicas=3, rank=rank)] for rank in range(3)]
     assert [len(part) for part in parts] == [4, 4, 4]
     assert {i for part in parts for i in part} == set(range(10))
 
@@ -74,3 +75,109 @@ def test_validation_is_whole_and_in_order() -> None:
 )
 def test_processes_only_where_they_pay(wanted: int, nbytes: int, expected: int) -> None:
     assert data.worker_count(wanted, nbytes) == expected
+
+
+CHANGED = config.Dataset(
+    batch_size=4,
+    preparation=config.Preparation(center="sequence", scale="body", window=10),
+    augmentation=config.Augmentation(enabled=True, noise=0.01, temporal_crop=0.5, mirror=0.5),
+    num_workers=2,
+)
+
+
+def keys(count: int, epoch: int = 0, **kwargs: object) -> list[tuple[int, int, int]]:
+    return list(data.EpochSampler(count, 3, epoch=epoch, **kwargs))
+
+
+def prepared_epoch(numbers: list[int], settings: config.Dataset = CHANGED, *, keep: bool = True) -> list[torch.Tensor]:
+    """The sequences of the given epochs, and the validation set, with preparation and augmentation."""
+    module = data.SkeletonData(make_set(), make_set(4), settings, 5, first_epoch=numbers[0], layout=LAYOUTS["coco"])
+    if keep:
+        module.setup("fit")
+        assert (module.train.kept is None) == (data.KEPT_AT_MOST == 0)
+    loader, found = module.train_dataloader(), []
+    for number in numbers:
+        loader.sampler.set_epoch(number)
+        found += [x for x, _ in loader]
+    return [*found, *(x for x, _ in module.val_dataloader())]
+
+
+def test_an_epoch_without_new_settings_is_the_plain_permutation() -> None:
+    order = np.random.default_rng([3, data.SHUFFLE, 7]).permutation(12)
+    assert keys(12, 7) == [(7, int(i), 0) for i in order]
+
+
+@pytest.mark.parametrize("draws", [0, 5, 10, 24, 37])
+def test_repeats_are_even_and_numbered(draws: int) -> None:
+    drawn = keys(10, draws=draws)
+    assert len(drawn) == max(draws, 10)
+    assert len(set(drawn)) == len(drawn)
+    counts = np.bincount([i for _, i, _ in drawn], minlength=10)
+    assert counts.max() - counts.min() <= 1
+    for i in range(10):
+        assert [draw for _, index, draw in drawn if index == i] == list(range(counts[i]))
+    assert sorted(i for _, i, _ in drawn[:10]) == list(range(10))  # a round is complete before the next one starts
+
+
+def test_repeated_draws_differ_and_a_resume_does_not() -> None:
+    settings = config.Dataset(**{**CHANGED.__dict__, "repeat_to": 25})
+    module = data.SkeletonData(make_set(), make_set(4), settings, 5, layout=LAYOUTS["coco"])
+    first, again, other = (module.train[key][0] for key in ((0, 4, 0), (0, 4, 0), (0, 4, 1)))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    one, two = prepared_epoch([0, 1], settings), prepared_epoch([1], settings)
+    assert [len(x) for x in two] == [4] * 6 + [1, 4]
+    assert all(torch.equal(a, b) for a, b in zip(one[7:], two, strict=True))
+
+
+def test_classes_are_drawn_alike() -> None:
+    classes = np.array([0] * 17 + [1] * 2 + [3])  # of 2 there is none
+    seen = []
+    for epoch in range(30):
+        drawn = keys(20, epoch, classes=classes, draws=31)
+        assert len(drawn) == 31
+        counts = np.bincount(classes[[i for _, i, _ in drawn]], minlength=4)
+        assert sorted(counts[[0, 1, 3]]) == [10, 10, 11]
+        assert counts[2] == 0
+        assert len(set(drawn)) == len(drawn)
+        of_first = [i for _, i, _ in drawn if classes[i] == 0]
+        assert len(set(of_first)) == len(of_first)  # evenly within a class too
+        seen += of_first
+    assert set(seen) == set(range(17))
+
+
+def test_weights_of_classes_make_them_count_alike() -> None:
+    labels = np.array([0] * 6 + [1] * 3 + [3])
+    weights = data.class_weights(labels, 4)
+    assert weights.dtype == np.float32
+    totals = [weights[labels[labels == c]].sum() for c in (0, 1, 3)]
+    assert totals == pytest.approx([totals[0]] * 3)
+    assert weights[labels].mean() == pytest.approx(1)
+    assert weights[2] == 1
+
+
+def test_prepared_sequences_are_kept_and_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = prepared_epoch([0, 1])
+    each_time = prepared_epoch([0, 1], keep=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "KEPT_AT_MOST", 0)
+        too_large = prepared_epoch([0, 1])
+    monkeypatch.setattr(data, "WORTH_PROCESSES", 0)
+    by_processes = prepared_epoch([0, 1])
+    for other in (each_time, too_large, by_processes):
+        assert all(torch.equal(a, b) for a, b in zip(kept, other, strict=True))
+    assert kept[0].shape[2] == 10
+
+
+def test_preparation_is_done_once_where_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    real = data.prepare
+    monkeypatch.setattr(data, "prepare", lambda *args, **kwargs: calls.append(1) or real(*args, **kwargs))
+    prepared_epoch([0, 1, 2])
+    assert len(calls) <= 10 + 4 + 2  # every sequence, and one of each set to learn the size
+
+
+def test_a_training_without_preparation_keeps_nothing() -> None:
+    module = data.SkeletonData(make_set(), make_set(4), AUGMENTED, 5, layout=LAYOUTS["coco"])
+    module.setup("fit")
+    assert module.train.kept is module.val.kept is None

@@ -3,6 +3,10 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 import tracemalloc
 
 import numpy as np
@@ -107,7 +111,7 @@ def test_blocks_and_chunks_do_not_show_in_the_result(tmp_path, monkeypatch):
     tracks = {(0, 1, 0): poses(57, 1), (0, 2, 3): poses(40, 2)}
     monkeypatch.setattr("stgcn.bodypose.MOST_PENDING", 7)
     monkeypatch.setattr("stgcn.jsonlist.CHUNK", 100)
-    monkeypatch.setattr(dataset_convert, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(dataset_convert, "WINDOWS_AT_ONCE", 1)
     convert(tmp_path, bodypose(tracks))
     for (_, name, _), track in tracks.items():
         written = np.load(tmp_path / "results" / "dataset_convert" / f"object_{name}.npy")
@@ -260,3 +264,69 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert source.stat().st_size > 9e6
     assert peaks[1] < source.stat().st_size
     assert peaks[1] - peaks[0] < 3e6
+
+
+def content(folder):
+    """What a results folder holds, the log of its runs left out."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != "status.json"}
+
+
+@pytest.fixture
+def interrupted(tmp_path):
+    """A conversion of a long file, interrupted in a folder that an earlier one has filled; gives how, and what was there."""
+    source = tmp_path / "long.json"
+    record = json.dumps(bodypose({(0, 1, 0): poses(1)})[0] | {"filler": "x" * 20_000})
+    source.write_text("[" + ",\n".join([record] * 2000) + "]")  # 40 MB
+    convert(tmp_path, bodypose({(0, 1, 0): poses(25, 1), (0, 2, 0): poses(25, 2)}))
+    folder = tmp_path / "results" / "dataset_convert"
+    earlier = content(folder)
+    spec = {"results_dir": str(tmp_path / "results"), "dataset_convert": {"data": str(source), "num_joints": JOINTS}}
+    code = f"from stgcn import dataset_convert; dataset_convert.run({spec!r})"
+
+    def by(number):
+        with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as process:
+            while not list(folder.glob(".converting-*/poses")):
+                time.sleep(0.0005)
+            process.send_signal(number)
+            return process.wait(60)
+
+    return by, folder, earlier
+
+
+def test_a_conversion_that_is_terminated_leaves_what_was_there(interrupted):
+    by, folder, earlier = interrupted
+    assert by(signal.SIGTERM) == 143
+    assert content(folder) == earlier
+    assert sorted(os.listdir(folder)) == sorted([*earlier, "status.json"])
+    assert json.loads((folder / "status.json").read_text().splitlines()[-1])["status"] == "FAILURE"
+
+
+def test_a_conversion_that_is_killed_leaves_nothing_half_written(interrupted, tmp_path):
+    by, folder, earlier = interrupted
+    assert by(signal.SIGKILL) == -signal.SIGKILL
+    assert content(folder) == earlier
+    assert list(folder.glob(".converting-*"))
+    deadline = time.monotonic() + 30
+    while list(folder.glob(".converting-*")):  # until a copy of the process has seen that nobody waits for it
+        assert time.monotonic() < deadline
+        convert(tmp_path, bodypose({(0, 1, 0): poses(25, 1), (0, 2, 0): poses(25, 2)}))
+    assert content(folder) == earlier
+
+
+def test_what_has_begun_to_move_in_moves_in_whole(tmp_path, monkeypatch):
+    folder = tmp_path / "results" / "dataset_convert"
+    replace, moved = os.replace, []
+
+    def interrupting(source, target):
+        replace(source, target)
+        if target.parent == folder:
+            moved.append(target.name)
+            if len(moved) == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)
+
+    monkeypatch.setattr(dataset_convert.os, "replace", interrupting)
+    with pytest.raises(SystemExit):
+        convert(tmp_path, bodypose({(0, 1, 0): poses(25, 1), (0, 2, 0): poses(25, 2)}))
+    assert sorted(moved) == ["conversion.json", "object_1.npy", "object_2.npy"]
+    assert sorted(content(folder)) == sorted(moved)

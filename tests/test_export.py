@@ -9,9 +9,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from trainer_cases import LABEL_MAP, network, sequences, write_checkpoint, write_set
+from trainer_cases import LABEL_MAP, described, lively, network, sequences, write_checkpoint, write_set
 
 from stgcn import errors, evaluate, export
+from stgcn.network import build
 
 
 @pytest.fixture(scope="session")
@@ -88,6 +89,39 @@ def test_fixed_length_and_two_persons(tmp_path: Path) -> None:
     assert shape_of(model.graph.input[0]) == ["batch", 3, 20, 25, 2]
     assert {prop.key: prop.value for prop in model.metadata_props}["window"] == "20"
     assert Path(result["artifacts"]["labels"]) == tmp_path / "new" / "labels.txt"
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset"),
+    [
+        ({"model_type": "CTR-GCN"}, {}),
+        ({"model_type": "ST-GCN++"}, {"streams": ("bone", "joint", "joint_motion"), "stream_fusion": "input"}),
+    ],
+)
+def test_masked_networks_in_any_length(tmp_path: Path, model: dict, dataset: dict) -> None:
+    """Padding and empty slots are left out by the file itself, in every batch, length and number of persons in use."""
+    import onnxruntime
+
+    about = described({**model, "width": 8, "stages": (1, 1), "padding": "masked"}, dataset)
+    torch.manual_seed(0)
+    built = lively(build(about), 4, 3, 12, 17, 2)
+    path, shape = tmp_path / "model.onnx", export.InputShape(3, None, 17, 2)
+    export.write_onnx(built, path, shape, 18)
+    export.add_metadata(path, about, None)
+    assert export.compare(built, path, shape)["ok"]
+    assert json.loads({p.key: p.value for p in onnx.load(path).metadata_props}["streams"]) == about["streams"]
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for frames in (1, 2, 3, 20):
+        x = torch.randn(3, 3, frames, 17, 2, generator=torch.Generator().manual_seed(frames))
+        x[0, :, (frames + 1) // 2 :] = 0
+        x[1, ..., 0] = 0
+        x[2] = 0
+        with torch.no_grad():
+            expected = built(x).numpy()
+            alone = built(x[1:2, ..., 1:]).numpy()
+        found = session.run(["fc_pred"], {"input": x.numpy()})[0]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        np.testing.assert_allclose(found[1:2], alone, atol=1e-4)
 
 
 def small_spec(folder: Path, **own: object) -> dict:

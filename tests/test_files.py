@@ -85,3 +85,7 @@ def test_a_read_only_folder_is_unwritable(read_only):
 def test_sha256(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     assert files.sha256(tmp_path / "x").startswith("ba7816bf8f01cfea")
+
+
+def test_half_a_character_of_a_hostile_file_is_written(tmp_path):
+    assert json.loads(files.write_json(tmp_path / "x.json", {"name": "\ud800"}).read_text()) == {"name": "\ud800"}

@@ -507,7 +507,7 @@ def a_folder_of(name, root):
 def test_no_two_formats_claim_the_same(tmp_path, name):
     root = a_folder_of(name, tmp_path)
     assert {other for other in MODULES if MODULES[other].units(root)} == {name}
-    assert name == table.recognise(root).reader.NAME
+    assert name == table.recognise(root).formats
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import subprocess
@@ -12,7 +13,7 @@ import estimator_files as files
 import numpy as np
 import pytest
 
-from stgcn import arrays, dataset_convert, graph, train
+from stgcn import arrays, dataset_convert, graph, progress, train
 from stgcn.formats import table
 
 CLASSES, CLIPS, FRAMES = ("fall", "walk"), 4, 12
@@ -45,9 +46,40 @@ def yolo(root):
         files.yolo_txt(root / label / f"clip{i}" / "labels", poses / [640, 480, 1])
 
 
+def yolo_json(root):
+    for label, i, poses in figures(17):
+        frames = [{"frame": t, "detections": [files.yolo_detection(pose)]} for t, pose in enumerate(poses)]
+        files.dump(root / label / f"clip{i}.json", frames)
+
+
 def mediapipe(root):
     for label, i, poses in figures(33):
         files.mediapipe_csv(root / label / f"clip{i}.csv", poses / [640, 480, 1])
+
+
+def mediapipe_json(root):
+    for label, i, poses in figures(33):
+        frames = [{"frame": t, "pose_landmarks": files.landmarks(pose / [640, 480, 1])} for t, pose in enumerate(poses)]
+        files.dump(root / label / f"clip{i}.json", frames)
+
+
+def mediapipe_hands(root):
+    for label, i, poses in figures(21):
+        frames = [{"frame": t, "multi_hand_landmarks": [files.landmarks(pose / [640, 480, 1])]} for t, pose in enumerate(poses)]
+        files.dump(root / label / f"clip{i}.json", frames)
+
+
+def deepstream(root):
+    for label, i, poses in figures(34):
+        pixels = np.concatenate([poses[..., :2], np.full((*poses.shape[:2], 1), 900.0), np.ones((*poses.shape[:2], 1))], axis=2)
+        records = [
+            {
+                "num_frames_in_batch": 1,
+                "batches": [{"batch_id": 0, "objects": [{"object_id": 7, "pose3d": pose.ravel().tolist()}]}],
+            }
+            for pose in pixels
+        ]
+        files.dump(root / label / f"clip{i}.json", records)
 
 
 def ntu_skeleton(root):
@@ -107,19 +139,28 @@ def numpy(root):
         np.save(root / label / f"clip{i}.npy", poses.astype(np.float32))
 
 
-# writer -> layout, joints, channels, sequences per set
+# writer -> layout, joints, channels
 EXPECTED = {
+    deepstream: ("nvidia", 34, 3),
     openpose: ("body_25", 25, 3),
     coco_json: ("coco", 17, 3),
     alphapose: ("coco", 17, 3),
     yolo: ("coco", 17, 3),
+    yolo_json: ("coco", 17, 3),
     mediapipe: ("mediapipe_33", 33, 3),
+    mediapipe_json: ("mediapipe_33", 33, 3),
+    mediapipe_hands: ("hand_21", 21, 3),
     ntu_skeleton: ("ntu-rgb+d", 25, 3),
     kinetics_json: ("openpose", 18, 3),
     pyskl: ("coco", 17, 3),
     csv: ("coco", 17, 3),
     numpy: ("coco", 17, 3),
 }
+
+
+def format_of(writer):
+    own = writer.__name__
+    return own if own in table.FORMATS else own.partition("_")[0]
 
 
 def convert(tmp_path, **settings):
@@ -130,7 +171,7 @@ def convert(tmp_path, **settings):
 
 
 def test_every_format_is_tried():
-    assert {writer.__name__ for writer in EXPECTED} == set(table.FORMATS)
+    assert {format_of(writer) for writer in EXPECTED} == set(table.FORMATS)
 
 
 @pytest.mark.parametrize("writer", EXPECTED, ids=lambda writer: writer.__name__)
@@ -139,7 +180,7 @@ def test_a_folder_of_each_format_becomes_a_data_set(writer, tmp_path):
     result, folder, card = convert(tmp_path)
     layout, joints, channels = EXPECTED[writer]
     assert (card["format"], card["layout"], card["joints"], card["input_channels"]) == (
-        writer.__name__,
+        format_of(writer),
         layout,
         joints,
         channels,
@@ -161,9 +202,11 @@ def test_a_folder_of_each_format_becomes_a_data_set(writer, tmp_path):
             need_labels=True,
         )
         assert skeletons.data.shape == (own["sequences"], channels, FRAMES, joints, 1)
-        if layout != "ntu-rgb+d":
+        if layout not in ("ntu-rgb+d", "nvidia"):
             assert np.abs(skeletons.data[:, :2]).max() <= 0.5
     assert {"train", "val"} <= set(card["sets"])
+    confidence = card["channels"].index("score") if "score" in card["channels"] else -1
+    assert card["confidence_channel"] == confidence
 
 
 def test_what_could_be_several_formats_is_asked_about(tmp_path):
@@ -181,6 +224,88 @@ def test_nothing_known_is_described(tmp_path):
         convert(tmp_path)
 
 
+def test_formats_and_skeletons_side_by_side_become_one_set_of_the_target_layout(tmp_path):
+    """The same figure as several estimators would write it comes out the same."""
+    coco = graph.LAYOUTS["coco"].joints
+    for label, i, poses in figures(25):
+        files.openpose(tmp_path / "in" / label / f"openpose{i}", poses)
+        as_coco = poses[:, [graph.LAYOUTS["body_25"].joints.index(joint) for joint in coco]]
+        files.coco(tmp_path / "in" / label / f"coco{i}.json", as_coco)
+    _, folder, card = convert(tmp_path, target_layout="coco", input_width=640, input_height=480, split="1,0,0")
+    assert card["format"] == "openpose, coco_json"
+    assert (card["layout"], card["joints"], card["sets"]["train"]["sequences"]) == ("coco", 17, 16)
+    assert {name: own["recordings"] for name, own in card["remapped"].items()} == {"body_25": 8, "coco": 8}
+    assert json.loads((folder / "layout.json").read_text())["name"] == "coco"
+    data, names = np.load(folder / "train_data.npy"), pickle.loads((folder / "train_label.pkl").read_bytes())[0]
+    at = {name: data[i] for i, name in enumerate(names)}
+    for label in CLASSES:
+        for i in range(CLIPS):
+            np.testing.assert_allclose(at[f"{label}/openpose{i}"], at[f"{label}/coco{i}"], atol=1e-6)
+
+
+def test_derived_and_missing_joints_are_said_in_the_card(tmp_path):
+    coco_json(tmp_path / "in")
+    _, folder, card = convert(tmp_path, target_layout="ntu-rgb+d", split="1,0,0")
+    joints = {row["joint"]: row for row in card["remapped"]["coco"]["joints"]}
+    assert joints["neck"]["says"] == "middle of left_shoulder and right_shoulder"
+    assert joints["left_thumb"]["how"] == "missing"
+    text = (folder / "card.md").read_text()
+    assert "## Joints from coco (8 recordings)" in text
+    assert "| left_thumb | missing | missing: zero |" in text
+    data, names = np.load(folder / "train_data.npy"), list(graph.LAYOUTS["ntu-rgb+d"].joints)
+    assert not data[:, :, :, names.index("left_thumb")].any()
+    shoulders = [data[:, :, :, names.index(f"{side}_shoulder")] for side in ("left", "right")]
+    np.testing.assert_allclose(data[:, :, :, names.index("neck")], sum(shoulders) / 2, atol=1e-6)
+
+
+def test_a_target_layout_that_cannot_be_had(tmp_path):
+    coco_json(tmp_path / "in")
+    with pytest.raises(dataset_convert.DataError, match="no joint of hand_21 can be had from those of coco"):
+        convert(tmp_path, target_layout="hand_21")
+    with pytest.raises(dataset_convert.SpecError, match=r"layout nowhere\.yaml: no such file"):
+        convert(tmp_path, target_layout="nowhere.yaml")
+    for label, i, poses in figures(33):
+        files.mediapipe_csv(tmp_path / "in" / label / f"other{i}.csv", poses / [640, 480, 1])
+    with pytest.raises(dataset_convert.DataError, match=r"would be written with x, y, z, .* set dataset_convert\.channels"):
+        convert(tmp_path, target_layout="openpose")
+    _, _, card = convert(tmp_path, target_layout="openpose", channels="x,y")
+    assert (card["format"], card["input_channels"], card["confidence_channel"]) == ("coco_json, mediapipe", 2, -1)
+
+
+def test_people_of_a_bodypose_folder_and_what_it_cannot_say(tmp_path):
+    deepstream(tmp_path / "in")
+    path = tmp_path / "in" / "walk" / "clip0.json"
+    records = json.loads(path.read_text())
+    for record in records:
+        (first,) = record["batches"][0]["objects"]
+        record["batches"][0]["objects"].append({**first, "object_id": 8})
+    path.write_text(json.dumps(records))
+    result, folder, card = convert(tmp_path, split="1,0,0")
+    assert (result["metrics"]["sequences"], card["people"]) == (9, 9)
+    data, (names, _) = np.load(folder / "train_data.npy"), pickle.loads((folder / "train_label.pkl").read_bytes())
+    one, other = (data[names.index(f"walk/clip0_person{i}")] for i in (7, 8))
+    np.testing.assert_array_equal(one, other)
+    alone = dataset_convert.run({"results_dir": str(tmp_path / "single"), "dataset_convert": {"data": str(path)}})
+    converted = np.load(tmp_path / "single" / "dataset_convert" / "object_7.npy")
+    assert alone["metrics"]["objects"] == 2
+    np.testing.assert_array_equal(one, converted[0, :, :FRAMES])
+    with pytest.raises(dataset_convert.SpecError, match="at which frame of the video"):
+        convert(tmp_path, persons="slots")
+    path.write_text(json.dumps(records)[:-5])
+    with pytest.raises(dataset_convert.DataError, match=r"clip0\.json: .*truncated"):
+        convert(tmp_path)
+    metrics = convert(tmp_path, on_error="skip")[0]["metrics"]
+    assert (metrics["sequences"], metrics["bad_records"]) == (7, 1)
+
+
+def test_a_single_bodypose_file_refuses_what_only_an_import_does(tmp_path):
+    deepstream(tmp_path / "in")
+    with pytest.raises(
+        dataset_convert.SpecError, match=r"split, dataset_convert.target_layout: no effect on a single BodyPose"
+    ):
+        convert(tmp_path, data=str(tmp_path / "in" / "walk" / "clip0.json"), target_layout="coco", split="1,0,0")
+
+
 def test_a_label_table_beside_the_data_is_no_recording(tmp_path):
     csv(tmp_path / "in")
     lines = [f"clip{i},{label},p{i}" for i in range(1) for label in ("fall",)]
@@ -189,8 +314,11 @@ def test_a_label_table_beside_the_data_is_no_recording(tmp_path):
     assert card["recordings"] == len(CLASSES) * CLIPS
 
 
-def test_from_openpose_to_a_trained_model(tmp_path):
-    openpose(tmp_path / "in")
+@pytest.mark.parametrize(
+    "writer", [openpose, *(pytest.param(w, marks=pytest.mark.slow) for w in EXPECTED if w is not openpose)]
+)
+def test_from_each_format_to_a_trained_model(writer, tmp_path):
+    writer(tmp_path / "in")
     _, folder, card = convert(tmp_path)
     paths = {
         f"{name}_dataset": {
@@ -228,6 +356,7 @@ def test_the_command_lines_go_from_openpose_to_a_plan_for_training(tmp_path, ski
     spec = plan.data["spec"]
     assert spec["model"]["graph_layout"] == f"{results}/layout.json"
     assert spec["model"]["input_channels"] == 3
+    assert spec["dataset"]["preparation"]["confidence_channel"] == 2
     assert spec["dataset"]["label_map"] == {"fall": 0, "walk": 1}
     assert spec["dataset"]["num_classes"] == 2
 
@@ -250,3 +379,100 @@ dataset_convert.run({{"results_dir": {str(tmp_path)!r}, "dataset_convert": {{"da
     assert process.returncode == 143
     assert [path.name for path in folder.iterdir()] == ["status.json"]
     assert "terminated by SIGTERM" in (folder / "status.json").read_text()
+
+
+def test_bad_records_of_a_single_bodypose_file_are_fatal_or_left_out(tmp_path):
+    """Twenty good poses and three bad ones: a record that is none, a pose too short, and one whose root is no number."""
+
+    def record(pose):
+        return {"num_frames_in_batch": 1, "batches": [{"objects": [{"object_id": 7, "pose3d": pose}]}]}
+
+    good = [record((np.arange(136) % 7 + i + 1.0).tolist()) for i in range(20)]
+    (tmp_path / "good.json").write_text(json.dumps(good))
+    bad = [record([float("inf"), *[1.0] * 135]), *good[:5], {"frames": 1}, *good[5:], record([1.0] * 135)]
+    (tmp_path / "bad.json").write_text(json.dumps(bad).replace("Infinity", "1e999"))
+
+    def windows(name, **settings):
+        spec = {"data": str(tmp_path / name), "sequence_length_max": 30, "sequence_length": 30, **settings}
+        dataset_convert.run({"results_dir": str(tmp_path / name[:-5]), "dataset_convert": spec})
+        folder = tmp_path / name[:-5] / "dataset_convert"
+        return np.load(folder / "object_7.npy"), json.loads((folder / "conversion.json").read_text())
+
+    with pytest.raises(dataset_convert.DataError) as caught:
+        windows("bad.json")
+    assert [problem.partition("record ")[2][:3].strip(": ") for problem in caught.value.problems] == ["0", "6", "22"]
+    data, said = windows("bad.json", on_error="skip")
+    expected, _ = windows("good.json")
+    assert len(said["bad_records"]) == 3
+    assert not data[0, :, 0].any(), "the pose that is no numbers is one of which nothing was seen"
+    np.testing.assert_array_equal(data[0, :, 1:21], expected[0, :, :20])
+    folder = tmp_path / "in" / "walk"
+    folder.mkdir(parents=True)
+    (tmp_path / "bad.json").rename(folder / "bad.json")
+    with pytest.raises(dataset_convert.DataError, match="record 22"):
+        convert(tmp_path, split="1,0,0")
+    _, _, card = convert(tmp_path, split="1,0,0", on_error="skip")
+    assert (card["bad_records"]["count"], card["sets"]["train"]["sequences"]) == (3, 1)
+
+
+# --- the command line ---
+
+
+def test_a_conversion_in_words_alone(tmp_path, pose_classification):
+    coco_json(tmp_path / "in")
+    (tmp_path / "in" / "walk" / "clip9.json").write_text(
+        '{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"image_id"'
+    )
+    words = ("dataset_convert", "--data", "in", "--results-dir", "out", "--format", "coco_json", "--target-layout", "openpose")
+    refused = pose_classification(*words)
+    assert refused.code == 4
+    assert "clip9.json" in refused.err
+    assert "on_error=skip" in refused.err
+    assert [path.name for path in (tmp_path / "out" / "dataset_convert").iterdir()] == ["status.json"]
+    done = pose_classification(*words, "--on-error", "skip", "dataset_convert.split=1,0,0")
+    assert done.code == 0, done.err
+    assert "[#" not in done.err, "no bar on a pipe"
+    card = json.loads((tmp_path / "out" / "dataset_convert" / "data_card.json").read_text())
+    assert (card["layout"], card["bad_records"]["count"], card["sets"]["train"]["sequences"]) == ("openpose", 1, 8)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ((), 3, "dataset_convert.data"),
+        (("--data", "in"), 3, "results_dir"),
+        (("--data", "in", "--results-dir", "out", "--on-error", "stop"), 3, "dataset_convert.on_error"),
+        (("--data", "in", "--results-dir", "out", "--format", "opnpose"), 3, "openpose"),
+        (("--data", "in", "--results-dir", "out", "--target-layout", "cooc"), 3, "coco"),
+        (("--data", "in", "--results-dir", "out", "--target-layout", "gone.json"), 4, "gone.json"),
+        (("--data", "nowhere", "--results-dir", "out"), 4, "nowhere"),
+        (("--data", "", "--results-dir", "out"), 3, "dataset_convert.data"),
+        (("--dataa", "in"), 2, "--dataa"),
+    ],
+)
+def test_wrong_words(words, code, says, tmp_path, pose_classification):
+    (tmp_path / "in").mkdir()
+    done = pose_classification("dataset_convert", *words)
+    assert done.code == code, done.err
+    assert says in done.err
+    assert not (tmp_path / "out").exists() or code == 4
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_the_bar_is_for_terminals_and_for_what_takes_long(stream, tmp_path, monkeypatch):
+    coco_json(tmp_path / "in")
+    shown = stream()
+    monkeypatch.setattr(sys, "stderr", shown)
+    convert(tmp_path)
+    assert shown.getvalue() == "", "two seconds are not over"
+    for name in ("QUIET", "REDRAW", "SAY"):
+        monkeypatch.setattr(progress, name, 0.0)
+    convert(tmp_path)
+    assert ("8 recordings, 8 sequences: 100 %" in shown.getvalue()) == (stream is Terminal)
+    status = (tmp_path / "dataset_convert" / "status.json").read_text()
+    assert "8 recordings, 8 sequences: 100 %" in status

@@ -10,7 +10,7 @@ import types
 import numpy as np
 import pytest
 
-from stgcn import arrays, dataset_convert, labels
+from stgcn import arrays, dataset_convert, labels, people
 from stgcn.errors import DataError, RefusedError, SpecError
 from stgcn.formats import table
 from stgcn.formats.base import Frame, Recording, name_of
@@ -88,6 +88,16 @@ def sets(tmp_path):
         if (folder / f"{name}_data.npy").exists():
             found[name] = (np.load(folder / f"{name}_data.npy"), *labels.read_labels(folder / f"{name}_label.pkl"))
     return found
+
+
+def test_who_performed_is_written_beside_the_data_for_cross_validation(fake, tmp_path):
+    classes(tmp_path / "in")
+    for i in range(6):
+        write(tmp_path / "in", f"walk/more{i}", subject=f"ann{i % 3}")
+    convert(tmp_path)
+    told = people.table(tmp_path / "out" / "dataset_convert")
+    assert told == {f"walk/more{i}": f"ann{i % 3}" for i in range(6)}
+    assert set(told) <= {name for _, names, _ in sets(tmp_path).values() for name in names}
 
 
 def test_class_folders_become_a_data_set_that_the_trainer_reads(fake, tmp_path):
@@ -259,7 +269,6 @@ def test_bad_records_are_all_named_or_left_out(fake, tmp_path):
         ({"labels": "file"}, DataError, "the data give none"),
         ({"layout": "nowhere.yaml"}, SpecError, "no such file"),
         ({"layout": "openpose"}, DataError, "the data have 17 joints"),
-        ({"format": "deepstream"}, DataError, "is a folder"),
         ({"sequence_length_min": 20, "sequence_length": 20, "label_file": "no.csv"}, DataError, "no.csv cannot be read"),
     ],
 )

@@ -18,10 +18,11 @@ RUNNER = [
     {"launch", "maintain"},
     {"facts"},
     {"plan"},
-    {"study", "compose"},
-    {"bank", "match", "policy"},
+    {"study", "series", "compose"},
+    {"bank", "match", "policy", "trials"},
     {"skill", "infer", "automl", "report"},
-    {"schema", "jobs"},
+    {"recipe"},
+    {"schema", "jobs", "datafolder"},
     {"spec", "storage", "backend", "checkpoints"},
     {"redact", "stopping"},
     {"errors"},
@@ -31,11 +32,29 @@ STGCN = [
     {"fit", "predict"},
     {"callbacks", "action", "importer", "inspect"},
     {"module", "checkpoint"},
-    {"model", "data"},
-    {"arrays", "augment", "drawing", "metrics", "tracking"},
-    {"description", "bodypose", "formats", "status"},
-    {"annotations", "labels", "files", "body", "jsonlist", "prepare", "remap", "splits"},
-    {"config", "graph", "npy", "pickles", "quiet", "windows"},
+    {"network"},
+    {"adapt", "model", "stgcnpp", "ctrgcn", "sepgcn", "data", "finetune", "folds"},
+    {"arrays", "augment", "calibration", "drawing", "metrics", "tracking"},
+    {"formats"},
+    {"description", "bodypose", "consistency", "status"},
+    {"jsonblocks", "workshop"},
+    {
+        "annotations",
+        "averaging",
+        "bodytrack",
+        "labels",
+        "files",
+        "body",
+        "jsonlist",
+        "mixing",
+        "optim",
+        "prepare",
+        "remap",
+        "splits",
+    }
+    | {"streams"},
+    {"config", "cost", "fusion", "masking", "stages", "delimited", "graph", "npy", "people", "pickles", "quiet", "windows"}
+    | {"forked", "progress"},
     {"errors"},
 ]
 LADDERS = {"runner": RUNNER, "stgcn": STGCN}
@@ -107,7 +126,7 @@ def test_the_seam_is_not_crossed(package, forbidden):
 HEAVY = {
     "torch", "torchmetrics", "pytorch_lightning", "lightning_fabric", "optuna", "boto3", "botocore", "matplotlib", "onnx",
     "onnxruntime", "onnxscript", "numpy", "scipy", "jinja2", "jsonschema", "jsonschema_rs", "yaml", "stgcn", "wandb",
-    "tensorboard", "click", "cryptography",
+    "tensorboard", "click", "cryptography", "simdjson",
 }  # fmt: skip
 QUICK = "from runner import bank; bank.skills()"
 PLAN = """

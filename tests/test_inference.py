@@ -142,3 +142,71 @@ def test_not_an_onnx_file(tmp_path: Path) -> None:
 def test_trt_engine_is_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.SpecError, match="trt_engine is not supported"):
         inference.run(make_spec(tmp_path, trt_engine="model.engine"))
+
+
+# --- temperature and the unknown ---
+
+
+def described(path: Path, **more: object) -> Path:
+    """A model file with more said about itself."""
+    if path.suffix == ".onnx":
+        import onnx
+
+        from stgcn.description import KEY
+
+        model = onnx.load(path)
+        entry = next(prop for prop in model.metadata_props if prop.key == KEY)
+        entry.value = json.dumps(json.loads(entry.value) | more)
+        onnx.save(model, path)
+        return path
+    content = torch.load(path, weights_only=True)
+    content["pose_classification"] |= more
+    torch.save(content, path)
+    return path
+
+
+def told(result: dict) -> list[dict]:
+    return [json.loads(line) for line in Path(result["artifacts"]["predictions_jsonl"]).read_text().splitlines()]
+
+
+def test_below_the_threshold_a_sequence_is_unknown(tmp_path: Path) -> None:
+    probabilities = [line["probability"] for line in told(inference.run(make_spec(tmp_path / "all")))]
+    border = sorted(probabilities)[2]
+    result = inference.run(make_spec(tmp_path, unknown_below=border))
+    lines = told(result)
+    names = (tmp_path / "inference" / "results.txt").read_text().splitlines()
+    for line, name, probability, likeliest in zip(lines, names, probabilities, expected(), strict=True):
+        known = probability >= border  # the border itself is known
+        assert line["predicted"] == name == (likeliest if known else "unknown")
+        assert line["class_id"] == (LABEL_MAP[likeliest] if known else None)
+        assert line["top"][0]["class"] == likeliest
+    assert result["metrics"]["unknown"] == 2
+    assert sum(result["metrics"]["classes"].values()) == 3
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".onnx"])
+def test_the_models_temperature_is_applied_with_and_without_torch(tmp_path: Path, suffix: str) -> None:
+    spec = make_spec(tmp_path)
+    if suffix == ".onnx":
+        spec["inference"]["checkpoint"] = str(tiny_onnx(tmp_path / "tiny.onnx"))
+    path = Path(spec["inference"]["checkpoint"])
+    plain = told(inference.run(spec))
+    described(path, temperature=4.0, unknown_threshold=0.9)
+    result = inference.run(spec)
+    for before, after in zip(plain, told(result), strict=True):
+        odds = {entry["class"]: entry["probability"] ** 0.25 for entry in before["top"]}
+        assert after["predicted"] == before["predicted"]
+        for entry in after["top"]:
+            assert entry["probability"] == pytest.approx(odds[entry["class"]] / sum(odds.values()), rel=1e-4)
+    assert result["metrics"]["unknown_threshold"] == 0.9
+    assert result["metrics"]["below_threshold"] == sum(line["probability"] < 0.9 for line in told(result))
+    assert "unknown" not in result["metrics"]  # the threshold is a hint; nobody asked for it
+
+
+def test_a_class_called_unknown_and_a_threshold_do_not_go_together(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path, unknown_below=0.5)
+    described(tmp_path / "model.pth", label_map={"unknown": 0, "wave": 1, "fall": 2})
+    with pytest.raises(errors.SpecError, match="a class named unknown"):
+        inference.run(spec)
+    spec["inference"]["unknown_below"] = 0.0
+    assert inference.run(spec)["metrics"]["sequences"] == 5

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stgcn import arrays
 from stgcn.errors import DataError
 from stgcn.labels import check_label_map, check_labels, read_labels
 
@@ -191,3 +192,80 @@ def test_check_label_map(label_map, num_classes, says):
     for problem, pattern in zip(problems, says, strict=True):
         with pytest.raises(ValueError, match=pattern):
             raise ValueError(problem)
+
+
+# --- CSV ---
+
+
+def table(tmp_path, text):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("sample,label\na,0\nb,1\nc,1\n", [0, 1, 1]),
+        ("sample,label\na,walk\nb,run\nc,run", [1, 0, 0]),
+        ("\ufeffSample; Class \r\na;walk\r\nb;run\r\n\r\nc;run\r\n", [1, 0, 0]),
+        ("label\tsubject\tname\n1.0\tp1\ta\n0\tp2\tb\n0\tp2\tc\n", [1, 0, 0]),
+        ('sample,label,note\n"a",walk,"two\nlines"\nb,run,\nc,run,x', [1, 0, 0]),
+        ("sample,class_id\na,0\nb,1\nc,1\n", [0, 1, 1]),
+        ("sample,label_name\na,walk\nb,run\nc,run", [1, 0, 0]),
+    ],
+)
+def test_a_csv_holds_ids_or_names_of_the_label_map(tmp_path, text, ids):
+    names, found = read_labels(table(tmp_path, text), {"run": 0, "walk": 1})
+    assert names == ["a", "b", "c"]
+    assert found.tolist() == ids
+    assert found.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("text", "label_map", "says"),
+    [
+        ("a,walk\nb,run\n", {"run": 0, "walk": 1}, "no column sample and no label"),
+        ("sample,split\na,train\n", {}, "no column label"),
+        ("", {}, "no column sample"),
+        ("sample,label\n", {}, "no rows"),
+        ("sample,label\na,walk\n,run\nc,\n", {"run": 0, "walk": 1}, "line 3: no sample is given"),
+        (
+            "sample,label\na,walk\nb,swim\n",
+            {"run": 0, "walk": 1},
+            "'swim': no class of dataset.label_map; it has 'run', 'walk'",
+        ),
+        ("sample,label\na,walk\n", {}, "'walk': no class of dataset.label_map; it is empty"),
+        ("sample,label\na,1\nb,walk\n", {"run": 0, "walk": 1}, "'1': no class of dataset.label_map"),
+        ("sample,class_id\na,1\nb,walk\n", {"run": 0, "walk": 1}, "'walk': not a class id"),
+        ("sample,label\na,1\nb,1.5\n", {}, "'1.5': not a class id"),
+        ("sample,label\na,1\nb,nan\n", {}, "'nan': not a class id"),
+        ("sample,label\na,1\nb,1e300\n", {}, "'1e300': not a class id"),
+        ("sample,label\na,1\nb,2\n", {"1": 0, "2": 1}, "may be class ids or names of dataset.label_map"),
+        (b"sample,label\na,\xff\xfe\n", {"x": 0}, "no class of dataset.label_map"),
+        (b'sample,label\na,"' + b"x" * 200_000 + b'"\n', {"x": 0}, "not a CSV"),
+    ],
+)
+def test_a_csv_that_cannot_be_used(tmp_path, text, label_map, says):
+    with pytest.raises(DataError) as caught:
+        read_labels(table(tmp_path, text), label_map)
+    assert says in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_classes_with_numbers_for_names_are_told_apart_by_the_column(tmp_path):
+    label_map = {"1": 0, "2": 1}
+    assert read_labels(table(tmp_path, "sample,class_name\na,1\nb,2\n"), label_map)[1].tolist() == [0, 1]
+    assert read_labels(table(tmp_path, "sample,class_id\na,1\nb,0\n"), label_map)[1].tolist() == [1, 0]
+    assert read_labels(table(tmp_path, "sample,label\na,0\nb,1\n"), {"0": 0, "1": 1})[1].tolist() == [0, 1]
+
+
+def test_a_csv_trains_where_a_pickle_does(tmp_path):
+    np.save(tmp_path / "d.npy", np.ones((2, 3, 4, 17, 1), np.float32))
+    known = {"channels": 3, "num_joints": 17, "layout_name": "coco", "num_classes": 2, "need_labels": True}
+    path = table(tmp_path, "sample,label\na,walk\nb,run\n")
+    found = arrays.read_set("train", str(tmp_path / "d.npy"), str(path), label_map={"run": 0, "walk": 1}, **known)
+    assert (found.names, found.labels.tolist()) == (["a", "b"], [1, 0])
+    path = table(tmp_path, "sample,label\na,walk\n")
+    with pytest.raises(DataError, match="1 labels for 2 sequences"):
+        arrays.read_set("train", str(tmp_path / "d.npy"), str(path), label_map={"run": 0, "walk": 1}, **known)

@@ -171,11 +171,11 @@ def test_broken_and_hostile_bytes_are_refused_in_bounded_time_and_memory(name):
 def test_deep_nesting_neither_overflows_nor_takes_long():
     depth = 200_000
     content = b"\x80\x04" + b"]" * depth + b"a" * (depth - 1) + b"."
-    start = time.monotonic()
+    start = time.process_time()
     value = pickles.loads(content)
     assert isinstance(value, list)
     del value
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_billion_laughs_stay_references():

@@ -24,8 +24,8 @@ SHOULDERS, HIPS = (5, 6), (11, 12)  # left, right
 
 settings = st.builds(
     Preparation,
-    center=st.sampled_from(["none", "sequence", "frame"]),
-    scale=st.sampled_from(["none", "body"]),
+    center=st.sampled_from(["none", "body", "sequence", "frame"]),
+    scale=st.sampled_from(["none", "body", "spread"]),
     view=st.sampled_from(["none", "frontal"]),
     interpolate=st.integers(0, 4),
     window=st.sampled_from([-1, 1, 7, 12, 30]),
@@ -60,6 +60,8 @@ def moved(data: np.ndarray, change: np.ndarray) -> np.ndarray:
 @given(bodies())
 def test_the_default_does_nothing(data: np.ndarray) -> None:
     assert prepare(data, NOTHING, COCO) is data
+    assert prepare(data, config.Preparation(confidence_channel=2), COCO) is data  # as an import says it, and no more
+    assert problems(config.Preparation(confidence_channel=3), COCO, 3)
 
 
 @given(bodies(), settings)
@@ -97,9 +99,13 @@ def test_invariance(data: np.ndarray, own: Preparation, seed: int) -> None:
     seen = prepare(data, frames, COCO).any(axis=0)
     done, centred = prepare(data, own, COCO), seen[:, COCO.center]
     everybody = (centred.any(axis=0) | ~seen.any(axis=(0, 1))).all()
-    if (own.center == "sequence" and centred.any()) or (own.center == "frame" and everybody):
+    whole = {"body": True, "sequence": centred.any(), "frame": everybody, "none": False}
+    if whole[own.center]:
         close(prepare(moved(data, data + rng.normal(0, 2, (3, 1, 1, 1))), own, COCO), done)
     if own.scale == "body" and any((seen[:, a] & seen[:, b]).any() for a, b in COCO.edges if COCO.center not in (a, b)):
+        close(prepare(moved(data, data * rng.uniform(0.01, 100)), own, COCO), done)
+    others = np.delete(seen, COCO.center, axis=1)
+    if own.scale == "spread" and (others.sum(axis=1) > 1).any():
         close(prepare(moved(data, data * rng.uniform(0.01, 100)), own, COCO), done)
     if own.view == "frontal" and any(seen[:, side].all(axis=1).any() for side in (SHOULDERS, HIPS)):
         close(prepare(moved(data, turned), own, COCO), done)
@@ -118,6 +124,12 @@ def test_centre_and_scale_and_view() -> None:
     scaled = prepare(data, Preparation(scale="body"), COCO)
     lengths = [np.linalg.norm(scaled[:, :, a] - scaled[:, :, b], axis=0) for a, b in COCO.edges if COCO.center not in (a, b)]
     assert np.median(lengths) == pytest.approx(1, abs=1e-5)
+    middle = prepare(data, Preparation(center="body"), COCO)
+    np.testing.assert_allclose(middle.mean(axis=(1, 2, 3)), 0, atol=1e-6)
+    close(np.diff(middle, axis=1), np.diff(data, axis=1))
+    spread = np.delete(prepare(data, Preparation(scale="spread"), COCO), COCO.center, axis=2)
+    away = spread - spread.mean(axis=2, keepdims=True)
+    assert np.median(np.sqrt((away**2).sum(axis=0).mean(axis=1))) == pytest.approx(1, abs=1e-5)
     front = prepare(data, Preparation(view="frontal"), COCO)[..., 0]
     line = sum((front[:, :, left] - front[:, :, right]).mean(axis=1) for left, right in (SHOULDERS, HIPS))
     assert line[0] > 0
@@ -230,7 +242,7 @@ def test_a_model_carries_its_preparation(trained: tuple[Path, str, str], tmp_pat
     data, _ = sequences(6, seed=8)
     ready = np.stack([prepare(sequence, Preparation(**OWN), COCO) for sequence in data])
     predictor = predict.load(onnx, config.Model(), config.Dataset())
-    probs = predict.probabilities(predictor.logits(ready))
+    probs = predict.probabilities(predictor.logits(ready), predictor.describe())
     assert [line["probability"] for line in lines] == pytest.approx(probs.max(axis=1).tolist(), abs=1e-5)
 
 
@@ -259,7 +271,7 @@ def test_a_stream_prepares_too(trained: tuple[Path, str, str]) -> None:
     stream.run({"spec": {"inference": {"checkpoint": onnx}}, "input": source, "output": sink, "window": 8, "stride": 8})
     (decision,) = [json.loads(line) for line in sink.getvalue().splitlines()]
     predictor = predict.load(onnx, config.Model(), config.Dataset())
-    probs = predict.probabilities(predict.run_over(predictor, clip, 1))[0]
+    probs = predict.probabilities(predict.run_over(predictor, clip, 1), predictor.describe())[0]
     assert decision["probability"] == pytest.approx(probs.max(), abs=1e-5)
 
 

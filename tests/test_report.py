@@ -570,6 +570,24 @@ def test_an_accuracy_no_better_than_guessing_is_said(tmp_path: Path) -> None:
     assert any("cannot be told from" in note for note in ws.build()["notes"])
 
 
+def test_each_stream_is_told_beside_the_fusion(tmp_path: Path) -> None:
+    ws = pipeline(tmp_path)
+    assert ws.build()["evaluations"][0]["streams"] == []
+    told = {"streams": {"joint": 91.25, "bone": 93.5}, "fusion": {"weights": {"joint": 0.375, "bone": 0.625}}}
+    path = Path(ws.records["pose_classification-evaluate-e1"]["artifacts"]["metrics"])
+    path.write_text(json.dumps({**evaluation_metrics(), **told}))
+    built = ws.build()
+    assert built["evaluations"][0]["streams"] == [
+        {"name": "joint", "accuracy": 91.25, "weight": 0.375},
+        {"name": "bone", "accuracy": 93.5, "weight": 0.625},
+    ]
+    files = report.write(built, tmp_path / "out")
+    row = next(line for line in files["md"].read_text().splitlines() if "`bone`" in line)
+    assert [cell.strip() for cell in row.split("|")[1:4]] == ["`bone`", words.percent(93.5), "0.625"]
+    page = page_of(files)
+    assert all(word in page for word in ("its weight in the fusion", "0.375"))
+
+
 def test_a_best_value_at_the_edge_of_its_range_is_noticed(tmp_path: Path) -> None:
     ws = Workspace(tmp_path)
     study = add_search(ws)
@@ -948,3 +966,72 @@ def test_importing_the_report_loads_nothing_heavy() -> None:
     heavy = ("jinja2", "matplotlib", "numpy", "torch", "jsonschema_rs", "yaml")
     code = f"import sys, runner.report; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+# ---- what was noticed in the data -------------------------------------------------------------------------------------------
+
+
+def finding(level: str, text: str, split: str = "val", samples: tuple[str, ...] = (), n: int | None = None) -> dict[str, Any]:
+    return {"level": level, "code": "x", "split": split, "text": text, "count": n or len(samples), "samples": list(samples)}
+
+
+def checked(ws: Workspace, job: str, inspection: object) -> None:
+    artifacts = ws.records[job]["artifacts"]
+    told = json.loads(Path(artifacts["data_facts"]).read_text()) if "data_facts" in artifacts else {}
+    artifacts["data_facts"] = ws.file(job, "data_facts.json", {**told, "inspection": inspection})
+
+
+def test_data_checks_are_told_once_the_worst_first(tmp_path: Path) -> None:
+    ws = pipeline(tmp_path / "w")
+    jump = finding("warning", "1 test sequence in which a joint jumps", "test", ("walk <b>7</b> (nose)",))
+    leak = finding("error", "30 of 40 test sequences are copies", "test", tuple(f"t{i} = s{i}" for i in range(30)))
+    checked(ws, "pose_classification-evaluate-e1", [jump, leak, finding("note", "often missing: nose", "test")])
+    checked(ws, "pose_classification-inference-i1", [jump])
+    built = ws.build()
+    assert [entry["job"] for entry in built["checks"]] == [
+        "pose_classification-evaluate-e1",
+        "pose_classification-inference-i1",
+    ]
+    found = [f for entry in built["checks"] for f in entry["findings"]]
+    assert [f["jobs"] for f in found] == [
+        ["pose_classification-evaluate-e1", "pose_classification-inference-i1"],
+        ["pose_classification-evaluate-e1"],
+        ["pose_classification-evaluate-e1"],
+    ]
+    assert "Data check: 30 of 40 test sequences are copies." in built["notes"]
+    files = report.write(built, tmp_path / "out")
+    text, page = files["md"].read_text(), page_of(files)
+    assert text.index("30 of 40 test") < text.index("a joint jumps") < text.index("often missing")
+    for shown in (text.split("## Data checks")[1], html_text(page).split("Data checks")[-1]):
+        assert "Looked at before evaluate and inference." in shown
+        assert "t0 = s0" in shown
+        assert "t25 = s25" not in shown
+    assert "<b>7" not in page
+    assert "and 10 more" in html_text(page)
+
+
+def test_that_nothing_was_noticed_is_said_and_that_nobody_looked_is_not(tmp_path: Path) -> None:
+    ws = pipeline(tmp_path / "w")
+    assert ws.build()["checks"] == []
+    assert "Data checks" not in page_of(report.write(ws.build(), tmp_path / "none"))
+    checked(ws, "pose_classification-evaluate-e1", [])
+    files = report.write(ws.build(), tmp_path / "out")
+    assert "Looked at before evaluate; nothing was noticed." in files["md"].read_text()
+    assert "Looked at before evaluate; nothing was noticed." in html_text(page_of(files))
+
+
+@pytest.mark.parametrize(
+    "inspection",
+    [
+        {},
+        7,
+        [1, None],
+        [{}],
+        [{"level": "fatal", "text": 3, "count": "many", "samples": {"a": 1}, "split": ["x"]}],
+        [{"count": -1}],
+    ],
+)
+def test_checks_that_say_nothing_readable_break_nothing(tmp_path: Path, inspection: object) -> None:
+    ws = pipeline(tmp_path / "w")
+    checked(ws, "pose_classification-evaluate-e1", inspection)
+    report.write(ws.build(), tmp_path / "out")

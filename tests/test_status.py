@@ -138,3 +138,9 @@ def test_lines_of_two_writers_do_not_mix(tmp_path):
         thread.join()
     assert len(lines(tmp_path)) == 200
     assert os.listdir(tmp_path) == ["status.json"]
+
+
+def test_half_a_character_of_a_hostile_file_is_written(tmp_path):
+    status.StatusLog(tmp_path, "train").write("RUNNING", "file \ud800.json")
+    (line,) = [json.loads(text) for text in (tmp_path / "status.json").read_text(encoding="utf-8").splitlines()]
+    assert line["message"] == "file \ud800.json"

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,18 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trainer_cases import FRAMES, LABEL_MAP, write_checkpoint
 
 from stgcn import config, errors, export, predict, stream
-from stgcn.stream import session as sessions
+from stgcn.graph import LAYOUTS
+from stgcn.remap import remap
 from stgcn.stream.lines import LONGEST_LINE, LineReader, Pose
-from stgcn.stream.session import Session
+from stgcn.stream.session import MOST_TOGETHER, NAMED, Session
+from stgcn.stream.supply import CHUNK, Supply
 from stgcn.stream.tracks import Options, Tracks
 
 JOINTS, CHANNELS = 17, 3
@@ -69,7 +73,7 @@ def expected(model: Path, window: np.ndarray) -> dict[str, float]:
     predictor = predict.load(model, config.Model(), config.Dataset())
     batch = np.zeros((1, CHANNELS, FRAMES, JOINTS, 1), np.float32)
     batch[0, :, : len(window), :, 0] = window.transpose(2, 0, 1)
-    return dict(zip(LABEL_MAP, predict.probabilities(predictor.logits(batch))[0], strict=True))
+    return dict(zip(LABEL_MAP, predict.probabilities(predictor.logits(batch), predictor.describe())[0], strict=True))
 
 
 def top(decision: dict[str, Any]) -> dict[str, float]:
@@ -130,6 +134,31 @@ def test_below_the_threshold_the_label_is_unknown(model: Path) -> None:
     assert decision["top"][0]["probability"] == decision["probability"] < 0.999
 
 
+def test_the_models_temperature_and_the_specs_threshold_count_here_too(model: Path, tmp_path: Path) -> None:
+    source = b"".join(line(f, pose) for f, pose in enumerate(poses(12)))
+    (plain,), _ = streamed(source, model.with_suffix(".pth"))
+    content = torch.load(model.with_suffix(".pth"), weights_only=True)
+    content["pose_classification"] |= {"temperature": 3.0, "unknown_threshold": 0.5}
+    torch.save(content, tmp_path / "warm.pth")
+    spec = spec_of(tmp_path / "warm.pth")
+    spec["inference"] = {**spec["inference"], "unknown_below": 0.999}
+    (decision,), metrics = streamed(source, tmp_path / "warm.pth", spec=spec)
+    odds = {name: probability ** (1 / 3) for name, probability in top(plain).items()}
+    assert top(decision) == pytest.approx({name: value / sum(odds.values()) for name, value in odds.items()}, abs=1e-4)
+    assert (decision["label"], metrics["unknown"]) == ("unknown", 1)
+    (decision,), metrics = streamed(source, tmp_path / "warm.pth", spec=spec, unknown=0.0)
+    assert (decision["label"], metrics["unknown"]) == (plain["label"], 0)
+
+
+def test_a_class_called_unknown_and_a_threshold_do_not_go_together(model: Path, tmp_path: Path) -> None:
+    content = torch.load(model.with_suffix(".pth"), weights_only=True)
+    names = list(content["pose_classification"]["label_map"])
+    content["pose_classification"]["label_map"] = {"unknown" if i == 0 else name: i for i, name in enumerate(names)}
+    torch.save(content, tmp_path / "named.pth")
+    with pytest.raises(errors.SpecError, match=r"--unknown is 0\.5, and the model has a class named unknown"):
+        streamed(b"", tmp_path / "named.pth", unknown=0.5)
+
+
 def test_a_second_person_of_the_model_is_nobody(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path / "two.pth", layout="ntu-rgb+d")
     predictor = predict.load(path, config.Model(), config.Dataset())
@@ -139,10 +168,114 @@ def test_a_second_person_of_the_model_is_nobody(tmp_path: Path) -> None:
     predictor.logits = lambda batch: heard.append(batch.copy()) or logits(batch)
     under_test = Session(predictor, Options(window=3, stride=1, min_frames=3))
     data = np.ones((25, 3), np.float32)
-    assert [under_test.decide(line(f, data)) is not None for f in range(3)] == [False, False, True]
+    assert [len([*under_test.take(line(f, data), 0.0), *under_test.decide()]) for f in range(3)] == [0, 0, 1]
     assert heard[-1].shape == (1, 3, 3, 25, 2)
     assert (heard[-1][..., 0] == 1).all()
     assert (heard[-1][..., 1] == 0).all()
+
+
+# --- several tracks at the same moment ---
+
+
+def counted(model: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many windows went through the network in each run, the first run of all left out."""
+    sizes: list[int] = []
+    run_over = predict.run_over
+
+    def run(predictor: Any, data: np.ndarray, size: int) -> np.ndarray:
+        sizes.append(len(data))
+        return run_over(predictor, data, size)
+
+    monkeypatch.setattr(predict, "run_over", run)
+    return sizes
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pth"])
+def test_tracks_due_in_the_same_frame_are_one_batch(model: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {f"t{i}": poses(20, i) for i in range(5)}
+    lines = [line(f, pose[f], name) for f in range(20) for name, pose in data.items()]
+    alone = [d for name in data for d in streamed(b"".join(t for t in lines if f'"{name}"'.encode() in t), model, stride=4)[0]]
+    sizes = counted(model, monkeypatch)
+    decisions, metrics = streamed(b"".join(lines), model.with_suffix(suffix), stride=4)
+    assert sizes == [1, 5, 5, 5]
+    assert [(d["last"], d["track"]) for d in decisions] == [(last, name) for last in (11, 15, 19) for name in data]
+    assert metrics["decisions"] == 15
+    by_key = {(d["track"], d["last"]): top(d) for d in alone}
+    for decision in decisions:
+        assert top(decision) == pytest.approx(by_key[decision["track"], decision["last"]], abs=1e-4)
+    for last in (11, 15, 19):  # the first line of a batch waited longest
+        latencies = [d["latency_ms"] for d in decisions if d["last"] == last]
+        assert latencies == sorted(latencies, reverse=True)
+        assert min(latencies) > 0
+
+
+def test_a_batch_is_bounded_and_keeps_the_order(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = list(range(MOST_TOGETHER + 3))
+    data = poses(12)
+    sizes = counted(model, monkeypatch)
+    decisions, _ = streamed(b"".join(line(f, data[f], name) for f in range(12) for name in names), model, stride=50)
+    assert sizes == [1, MOST_TOGETHER, 3]
+    assert [d["track"] for d in decisions] == names
+
+
+def test_smoothing_in_batches_is_per_track(model: Path) -> None:
+    data = {name: poses(16, name) for name in range(3)}
+    together = b"".join(line(f, data[name][f], name) for f in range(16) for name in data)
+    for name in data:
+        alone, _ = streamed(b"".join(line(f, data[name][f], name) for f in range(16)), model, stride=1, smoothing=0.7)
+        mine = [d for d in streamed(together, model, stride=1, smoothing=0.7)[0] if d["track"] == name]
+        assert [d["last"] for d in mine] == [d["last"] for d in alone]
+        for one, other in zip(mine, alone, strict=True):
+            assert top(one) == pytest.approx(top(other), abs=1e-5)
+
+
+def test_bad_lines_between_do_not_part_a_batch_and_a_fatal_one_comes_after_what_was_due(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = poses(12)
+    lines = [line(f, data[f], name) for f in range(12) for name in "ab"]
+    lines.insert(-1, b"{broken\n")
+    lines.insert(-1, line(3, data[3], "a"))  # an old frame is an error, and another moment
+    sizes = counted(model, monkeypatch)
+    decisions, metrics = streamed(b"".join(lines), model)
+    assert ([d["track"] for d in decisions], metrics["bad_lines"], sizes) == (["a", "b"], 2, [1, 1, 1])
+    sink = io.BytesIO()
+    with pytest.raises(errors.DataError, match="line 24: it is not JSON"):
+        stream.run({"spec": spec_of(model), "input": io.BytesIO(b"".join(lines)), "output": sink, "on_error": "fail"})
+    assert [json.loads(text)["track"] for text in sink.getvalue().splitlines()] == ["a"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=200).map(lambda b: b.replace(b"x", b"\n")), st.integers(1, 9))
+def test_lines_come_whole_whatever_the_pieces(content: bytes, size: int) -> None:
+    class Pieces(io.BytesIO):
+        def read1(self, _size: int | None = -1) -> bytes:
+            return self.read(size)
+
+    supply = Supply(Pieces(content))
+    assert b"".join(iter(supply.next, None)) == content
+    assert supply.ready()
+    assert list(iter(Supply(Pieces(content)).next, None)) == io.BytesIO(content).readlines()
+
+
+def test_nobody_waits_for_lines_that_are_not_there() -> None:
+    end, source = os.pipe()
+    with os.fdopen(end, "rb") as reader, os.fdopen(source, "wb", buffering=0) as writer:
+        supply = Supply(reader)
+        assert not supply.ready()
+        writer.write(b"one\ntwo\nthr")
+        assert supply.ready()
+        assert supply.next() == b"one\n"
+        assert supply.ready()
+        assert supply.next() == b"two\n"
+        assert not supply.ready()
+        writer.write(b"ee\n" + b"x" * (CHUNK - 1000))
+        assert supply.next() == b"three\n"
+        assert not supply.ready()
+        writer.close()
+        assert supply.ready()
+        assert len(supply.next() or b"") == CHUNK - 1000
+        assert supply.next() is None
 
 
 # --- tracks ---
@@ -268,7 +401,7 @@ def test_bad_lines_are_named_and_skipped_or_fatal(name: str, model: Path, caplog
 def test_a_flood_of_bad_lines_is_counted(model: Path, caplog: pytest.LogCaptureFixture) -> None:
     _, metrics = streamed(b"no\n" * 500, model)
     assert metrics["bad_lines"] == 500
-    assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == sessions.NAMED + 1
+    assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == NAMED + 1
 
 
 VALUES = st.recursive(
@@ -318,7 +451,13 @@ def test_lines_of_any_length_cost_bounded_memory() -> None:
             self.left -= n
             return n
 
-    assert [len(text) for text in sessions.lines_of(io.BufferedReader(Endless()))] == [LONGEST_LINE + 1]
+    supply = Supply(io.BufferedReader(Endless()))
+    tracemalloc.start()
+    try:
+        assert [len(text) for text in iter(supply.next, None)] == [LONGEST_LINE + 1]
+        assert tracemalloc.get_traced_memory()[1] < 4 * LONGEST_LINE
+    finally:
+        tracemalloc.stop()
 
 
 # --- options ---
@@ -352,8 +491,6 @@ def test_models_that_do_not_say_or_do_not_fit(model: Path, tmp_path: Path) -> No
         {"class": item["class"], "probability": pytest.approx(item["probability"], abs=1e-4)}
         for item in streamed(source, model)[0][0]["top"]
     ]
-    with pytest.raises(errors.CheckpointError, match="trained on the layout coco, --layout says nvidia"):
-        streamed(b"", model, layout="nvidia")
     fixed = tmp_path / "fixed.onnx"
     content = onnx.load(model)
     content.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 10
@@ -361,6 +498,66 @@ def test_models_that_do_not_say_or_do_not_fit(model: Path, tmp_path: Path) -> No
     with pytest.raises(errors.SpecError, match="exported for 10 frames"):
         streamed(b"", fixed, window=12)
     assert streamed(source, fixed)[0][0]["frames"] == 10
+
+
+# --- joints of another layout ---
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pth"])
+def test_joints_of_another_layout_are_brought_to_the_models(model: Path, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
+    incoming = np.random.default_rng(4).normal(0, 0.5, (12, 33, CHANNELS)).astype(np.float32)
+    source = b"".join(line(f, pose) for f, pose in enumerate(incoming))
+    with caplog.at_level(logging.INFO, logger="stgcn"):
+        (decision,), _ = streamed(source, model.with_suffix(suffix), layout="mediapipe_33")
+    brought, _ = remap(incoming, LAYOUTS["mediapipe_33"], LAYOUTS["coco"])
+    assert top(decision) == pytest.approx(expected(model, brought), abs=1e-4)
+    said = [record.message for record in caplog.records if "are brought" in record.message]
+    assert said == ["joints are brought from mediapipe_33 to coco: 17 of 17 joints taken over"]
+
+
+def test_pixels_names_and_missing_joints_of_another_layout(model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """body_25 by name and in pixels: what is not seen stays zero on the way."""
+    names = LAYOUTS["body_25"].joints
+    pixels = np.random.default_rng(5).uniform(1, 400, (12, 25, CHANNELS))
+    pixels[:, names.index("left_ear")] = 0
+    source = b"".join(
+        line(f, {name: joint.tolist() for name, joint in zip(names, pose, strict=True) if name != "left_ear"})
+        for f, pose in enumerate(pixels)
+    )
+    shares = np.where(pixels.any(axis=-1, keepdims=True), pixels / [400, 200, 1] - [0.5, 0.5, 0], 0)
+    brought, _ = remap(shares.astype(np.float32), LAYOUTS["body_25"], LAYOUTS["coco"])
+    assert not brought[:, LAYOUTS["coco"].joints.index("left_ear")].any()
+    (decision,), _ = streamed(source, model, layout="body_25", image_size=(400, 200))
+    assert top(decision) == pytest.approx(expected(model, brought), abs=1e-4)
+    with pytest.raises(errors.DataError, match=r"there is no joint .*left_ea.*; did you mean left_ear\?"):
+        streamed(line(0, {"left_ea": [1, 2, 3]}), model, layout="body_25", on_error="fail")
+    with pytest.raises(errors.DataError, match="allowed: 25 joints"):
+        streamed(line(0, poses(1)[0]), model, layout="body_25", on_error="fail")
+
+
+def test_a_layout_of_the_same_joints_changes_nothing(model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    own = tmp_path / "mine.json"
+    own.write_text(json.dumps({**LAYOUTS["coco"].as_plain(), "name": "mine"}))
+    source = b"".join(line(f, pose) for f, pose in enumerate(poses(12)))
+    with caplog.at_level(logging.INFO, logger="stgcn"):
+        decisions = [streamed(source, model, **given)[0][0]["top"] for given in ({}, {"layout": "coco"}, {"layout": str(own)})]
+    assert decisions[0] == decisions[1] == decisions[2]
+    assert "brought" not in caplog.text
+
+
+def test_layouts_that_give_the_model_nothing(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(errors.SpecError, match="no joint of the model's layout coco can be had from those of hand_21"):
+        streamed(b"", model, layout="hand_21")
+    with pytest.raises(errors.SpecError, match="did you mean coco"):
+        streamed(b"", model, layout="cooc")
+    plain = write_checkpoint(tmp_path / "plain.pth", described=False)
+    spec = {"model": {"graph_layout": "coco"}, "dataset": {"num_classes": 3, "label_map": dict(LABEL_MAP)}}
+    incoming = np.random.default_rng(4).normal(0, 0.5, (12, 25, CHANNELS)).astype(np.float32)
+    source = b"".join(line(f, pose) for f, pose in enumerate(incoming))
+    (decision,), _ = streamed(source, plain, spec=spec, window=12, layout="body_25")
+    assert top(decision) == pytest.approx(expected(model, remap(incoming, LAYOUTS["body_25"], LAYOUTS["coco"])[0]), abs=1e-4)
+    with pytest.raises(errors.CheckpointError, match=r"it holds 17 joints .*model.graph_layout is body_25"):
+        streamed(b"", plain, spec={"dataset": spec["dataset"]}, layout="body_25", window=12)
 
 
 # --- the command ---

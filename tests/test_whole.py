@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 
 SKILL = "tao-train-pose-classification"
 ENVELOPE = {"ok", "schema_version", "command", "data", "warnings", "error", "next"}
-QUICK = ("--set", "num_epochs=1", "--set", "train.optim.lr=0.01", "--set", "num_workers=0")
+QUICK = ("--set", "num_epochs=1", "--set", "train.optim.lr=0.01", "--set", "num_workers=0", "--set", "dataset.repeat_to=0")
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,8 @@ def test_a_missing_object_and_a_missing_bucket_are_storage_errors(toy: Any, s3: 
     missing = toy(*words, "s3://bucket/nothing")
     assert missing.code == 6
     assert toy.jobs() == [], "refused before a record exists"
-    assert "s3://bucket/nothing/data.txt" in missing.envelope["error"]["message"]
+    assert "s3://bucket/nothing lacks 1 of the files" in missing.envelope["error"]["message"]
+    assert "s3://bucket/nothing/data.txt" in str(missing.envelope["error"]["problems"])
     s3.put_object(Bucket="bucket", Key="data/data.txt", Body=b"1")
     refused = toy(*words, "s3://bucket/data", "--results", "s3://nowhere/results")
     assert refused.code == 6

@@ -31,9 +31,12 @@ class Train:
         0.5, "Rate.", minimum=0.0, maximum=1.0, automl_enabled=True, automl_range=[0.001, 1.0], automl_scale="log"
     )
     seconds: float = setting(0.0, "Seconds an epoch takes.", minimum=0.0)
-    behave: Literal["well", "fail", "refuse", "hang", "nan", "fail_low"] = setting("well", "What happens.")
+    behave: Literal["well", "fail", "refuse", "hang", "nan", "fail_low", "fail_fold_1"] = setting("well", "What happens.")
     resume: str | None = setting("", "Checkpoint to go on from.")
     seed: int = setting(1, "Seed.", minimum=-1)
+    folds: int = setting(0, "Parts.", minimum=0, maximum=20)
+    fold: int = setting(0, "Part that validates.", minimum=0)
+    share: float = setting(1.0, "Share of the data.", minimum=0.01, maximum=1.0)
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,12 @@ def train(spec: dict[str, Any]) -> dict[str, Any]:
         line |= {"epoch": epoch, "max_epoch": settings["num_epochs"] - 1, "eta": "0:00:01", "kpi": {"val_loss": loss}}
         with open(folder / "status.json", "a") as file:
             file.write(json.dumps(line) + "\n")
-    if settings["behave"] == "fail" or (settings["behave"] == "fail_low" and settings["lr"] < 0.1):
+    fold, seed, share = (settings.get(key, default) for key, default in (("fold", 0), ("seed", 1), ("share", 1.0)))
+    if settings["behave"] in ("fail", f"fail_fold_{fold}") or (settings["behave"] == "fail_low" and settings["lr"] < 0.1):
         raise RuntimeError("the toy broke")
     checkpoints[-1]["best"] = True
     loss = float("nan") if settings["behave"] == "nan" else checkpoints[-1]["val_loss"]
+    loss += 0.1 * fold + 0.02 * (seed - 1) + (1 - share) * (1 + 0.1 * (seed % 2))
     return {
         "metrics": {"val_loss": loss, "resumed": settings["resume"] or ""},
         "artifacts": {"checkpoint": checkpoints[-1]["path"]},

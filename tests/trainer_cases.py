@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from stgcn import config, description
 from stgcn.graph import LAYOUTS, adjacency
@@ -16,6 +17,7 @@ from stgcn.model import STGCN
 
 LABEL_MAP = {"still": 0, "wave": 1, "fall": 2}
 FRAMES, JOINTS = 12, 17
+KINDS = ("ST-GCN", "ST-GCN++", "CTR-GCN", "Sep-GCN")
 
 
 def sequences(count: int, *, seed: int = 0, frames: int = FRAMES, persons: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -92,6 +94,31 @@ def write_checkpoint(path: Path, *, described: bool = True, prefix: str = "model
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(content, path)
     return path
+
+
+def described(model: dict, dataset: dict | None = None, classes: int = 3) -> dict:
+    """The description of a network by its settings under model and dataset; its layout is coco unless it is said."""
+    labels = {f"c{i}": i for i in range(classes)}
+    return description.describe(
+        config.Model(**{"graph_layout": "coco", **model}),
+        config.Dataset(num_classes=classes, label_map=labels, **(dataset or {})),
+        window=None,
+        num_persons=None,
+    )
+
+
+def lively(built: nn.Module, *shape: int) -> nn.Module:
+    """Weights, graphs and running statistics away from their starts, so that nothing hides behind a zero or a one."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, tensor in built.named_parameters():
+            if tensor.dim() == 1:
+                tensor.add_(torch.rand(tensor.shape, generator=generator) + (0.5 if name.endswith("bn.weight") else 0.0))
+            elif name.endswith(("A", "PA")):
+                tensor.add_(0.2 * torch.rand(tensor.shape, generator=generator))
+        for _ in range(3):
+            built(torch.randn(shape, generator=generator) + 0.3)
+    return built.eval()
 
 
 def status_lines(folder: Path) -> list[dict]:

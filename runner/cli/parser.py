@@ -138,4 +138,16 @@ def _add_request(sub: argparse.ArgumentParser) -> None:
         "--budget", metavar="KEY=N", action="append", default=[], help="of the search: trials=N, time=10m; default trials=10"
     )
     sub.add_argument("--results", metavar="ROOT", help="folder or s3:// prefix under which the job's results go")
+    sub.add_argument(
+        "--recipe", metavar="NAME", help="recipe laid under what you say, or none; default: the skill's, unless --spec is given"
+    )
+    sub.add_argument("--folds", metavar="K", type=int, help="cross-validate: K trainings, each validated on another K-th")
+    sub.add_argument("--seeds", metavar="K", type=int, help="train K times, each with another seed")
+    sub.add_argument(
+        "--learning-curve",
+        metavar="SHARES",
+        nargs="?",
+        const="",
+        help="train on growing shares of the data; default 0.25,0.5,0.75,1",
+    )
     sub.add_argument("--overwrite", action="store_true", help="let export replace an existing file")

@@ -42,6 +42,10 @@ def _request(arguments: argparse.Namespace) -> Any:
         budget=tuple(arguments.budget),
         results=arguments.results,
         overwrite=arguments.overwrite,
+        recipe=arguments.recipe,
+        folds=arguments.folds,
+        seeds=arguments.seeds,
+        learning_curve=arguments.learning_curve,
         command=("skillbank", *sys.argv[1:]),
     )
 
@@ -76,6 +80,7 @@ def show_(arguments: argparse.Namespace) -> Reply:
                 for name, a in skill.actions.items()
             },
             "shorthand": skill.shorthand,
+            "recipes": _recipes(skill, None),
         }
         return Reply(data, render.skill(data), tuple(f"skillbank show {skill.name} {a}" for a in skill.actions))
     action, schema = skill.action(arguments.action), skill.schema(arguments.action)
@@ -84,11 +89,26 @@ def show_(arguments: argparse.Namespace) -> Reply:
         if key not in schema.leaves():
             near = specs.nearest(key, schema.leaves())
             raise UsageError(f"{action.name} has no setting {key!r}.", hint=f"Nearest: {', '.join(near)}" if near else "")
-        data = {"path": key, **schema.leaves()[key]}
+        said = {name: specs.get(one.spec, key) for name, one in skill.recipes(action.name).items() if specs.has(one.spec, key)}
+        data = {"path": key, **schema.leaves()[key], **({"recipes": said} if said else {})}
         return Reply(data, render.leaf(data))
     leaves = {key: dict(leaf) for key, leaf in schema.leaves().items()}
     data = {"skill": skill.name, "action": action.name, "inputs": action.inputs, "outputs": action.outputs, "settings": leaves}
+    data["recipes"] = _recipes(skill, action.name)
     return Reply(data, render.action(data), (f"skillbank plan {skill.name} {action.name} --dataset DIR",))
+
+
+def _recipes(skill: Any, action: str | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": one.name,
+            "action": one.action,
+            "description": one.description,
+            "default": skill.default_recipes.get(one.action) == one.name,
+            "spec": one.spec,
+        }
+        for one in skill.recipes(action).values()
+    ]
 
 
 def match_(arguments: argparse.Namespace) -> Reply:
@@ -185,8 +205,8 @@ def _ended(record: dict[str, Any], workspace: Path) -> Reply:
 
 
 def _resumable(record: dict[str, Any]) -> list[str]:
-    """The jobs a canceled one can be continued from: itself, or the trials of a search that were cut off."""
-    trials = (record.get("automl") or {}).get("trials") or []
+    """The jobs a canceled one can be continued from: itself, or those of its search or series that were cut off."""
+    trials = (record.get("automl") or {}).get("trials") or (record.get("series") or {}).get("children") or []
     return [t["job_id"] for t in trials if t["state"] == "CANCELED"] or ([record["id"]] if record.get("checkpoints") else [])
 
 
@@ -223,7 +243,8 @@ def status_(arguments: argparse.Namespace) -> Reply:
 
     store = _store(arguments)
     record = store.reconcile(arguments.job)
-    progress = last_status(record["results_dir"])
+    at_work = store.working_on(record)
+    progress = last_status(at_work["results_dir"])
     return Reply({**_facts(record), "progress": progress}, render.job(record, progress))
 
 

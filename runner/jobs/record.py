@@ -41,7 +41,10 @@ OPTIONAL = (
     "host",
     "upload_uri",
     "uploaded",
+    "recipe",
+    "series",
 )
+LATER = ("recipe", "series")  # records of earlier versions are without; they say nothing of it
 FIELDS = frozenset({"schema_version", "redacted", *MAPS, *LISTS, *TEXTS, *OPTIONAL})
 # Only the store sets these; `blank` passes over them, so that a record may start as a copy of another.
 RULED = frozenset({"schema_version", "redacted", "state", "transitions", "submitted_at", "started_at", "ended_at"})
@@ -118,6 +121,7 @@ def parse(text: str, path: Path) -> Record:
         raise SchemaInvalid(f"the job record {path} is not JSON: {error}", hint=BROKEN) from None
     if not isinstance(record, dict):
         raise SchemaInvalid(f"the job record {path} is not a JSON object", hint=BROKEN)
+    record = dict.fromkeys(LATER) | record
     problems = [Problem(name, "missing") for name in sorted(FIELDS - record.keys())]
     kinds: tuple[tuple[tuple[str, ...], type, str], ...] = (
         (MAPS, dict, "object"),

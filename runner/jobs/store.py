@@ -202,6 +202,12 @@ class JobStore:
         """The jobs that use this one as parent or belong to its search, oldest first."""
         return [r for r in self.list() if job_id in (r["parent_job"], r["study_job"])]
 
+    def working_on(self, record: Record) -> Record:
+        """The job that a running search or series is at, or the record itself."""
+        if record["state"] in TERMINAL or not (record["automl"] or record["series"]):
+            return record
+        return next((r for r in reversed(self.list()) if r["study_job"] == record["id"] and r["state"] == "RUNNING"), record)
+
     def _ids(self) -> tuple[str, ...]:
         try:
             names = os.listdir(self.folder)

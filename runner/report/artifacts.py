@@ -22,7 +22,8 @@ class Artifacts:
 
     def __init__(self, records: Iterable[Record]) -> None:
         self.missing: list[dict[str, str]] = []
-        self._deleted = {str(path) for record in records for path in (record.get("automl") or {}).get("deleted") or []}
+        ran = [record.get(kind) or {} for record in records for kind in ("automl", "series")]
+        self._deleted = {str(path) for told in ran for path in told.get("deleted") or []}
 
     def note(self, job: str, name: str, path: str, reason: str) -> None:
         """Remember, once, that something named is not to be had."""
@@ -75,7 +76,7 @@ class Artifacts:
             here = Path(path)
             return entry | {"bytes": here.stat().st_size if not here.is_dir() else None}
         except (OSError, ValueError):
-            if path in self._deleted:  # a search keeps the checkpoints of its best trial only
+            if path in self._deleted:  # a search or a series keeps those of its best job only
                 return entry | {"state": "deleted"}
             self.note(record["id"], name, path, "no such file")
             return entry | {"state": "missing"}

@@ -45,10 +45,10 @@ def age(record: Record) -> tuple[str, str]:
 
 
 def linked(record: Record) -> Iterator[str]:
-    """The ids a record names: its parent, its study, the job it goes on from, the trials it ran."""
+    """The ids a record names: its parent, its study, the job it goes on from, the trials or trainings it ran."""
     yield from (record[link] for link in UP if record.get(link))
     search = record.get("automl") or {}
-    trials = [*(search.get("trials") or []), search.get("best") or {}]
+    trials = [*(search.get("trials") or []), search.get("best") or {}, *((record.get("series") or {}).get("children") or [])]
     yield from (trial["job_id"] for trial in trials if trial.get("job_id"))
 
 

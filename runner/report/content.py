@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from runner import redact
-from runner.report import findings, jobs, results
+from runner.report import findings, jobs, results, trust
 from runner.report.artifacts import Artifacts
 from runner.report.collect import Record, age, linked
 from runner.report.search import search
+from runner.report.series import series
 
 Section = Callable[[Record, Artifacts], dict[str, Any]]
 SECTIONS: dict[str, tuple[str, Section]] = {
-    "evaluate": ("evaluations", results.evaluation),
+    "evaluate": ("evaluations", trust.evaluation),
     "export": ("exports", results.exported),
     "inference": ("inferences", results.predicted),
     "dataset_convert": ("conversions", results.converted),
@@ -28,6 +29,7 @@ NAMED_FILES = {
     "predictions": "predictions",
     "objects": "converted sequences",
     "best_spec": "spec of the best trial",
+    "series": "every training of the series",
 }
 NOT_REQUESTED = "not requested"
 
@@ -86,7 +88,8 @@ def _sections(records: list[Record], artifacts: Artifacts, secrets: set[str]) ->
     """One list per kind of finding. Files are read by the paths as recorded; what is shown of a record is redacted."""
     known = {record["id"]: record for record in records}
     sections: dict[str, Any] = {
-        name: [] for name in ("trainings", "searches", *(name for name, _ in SECTIONS.values()), "data", "jobs")
+        name: []
+        for name in ("trainings", "searches", "series", *(name for name, _ in SECTIONS.values()), "data", "checks", "jobs")
     }
     for record in records:
         sections["jobs"].append(jobs.view(_shown(record, secrets), artifacts))
@@ -95,13 +98,16 @@ def _sections(records: list[Record], artifacts: Artifacts, secrets: set[str]) ->
         action = str(record.get("action"))
         if record.get("automl"):
             sections["searches"].append(search(record, known))
-        if action == "train":
+        if record.get("series"):
+            sections["series"].append(series(record, known))
+        elif action == "train":
             sections["trainings"].append(results.training(_curves_of(record, known), artifacts, of=record))
         elif action in SECTIONS:
             name, section = SECTIONS[action]
             sections[name].append(section(record, artifacts))
         for split in results.data(record, artifacts):
             _add_split(sections["data"], split)
+        _add_checks(sections["checks"], results.checks(record, artifacts))
     return sections
 
 
@@ -118,6 +124,21 @@ def _add_split(splits: list[dict[str, Any]], split: dict[str, Any]) -> None:
         same["per_class"] = same["per_class"] or split["per_class"]  # inference may have read it without labels
     else:
         splits.append(split)
+
+
+def _add_checks(told: list[dict[str, Any]], looked: dict[str, Any] | None) -> None:
+    """What was noticed before a job; a finding that an earlier job had already is told once."""
+    if looked is None:
+        return
+    earlier = [finding for entry in told for finding in entry["findings"]]
+    fresh = []
+    for finding in looked["findings"]:
+        same = next((f for f in earlier if all(f[key] == finding[key] for key in ("level", "split", "text", "samples"))), None)
+        if same:
+            same["jobs"] += finding["jobs"]
+        else:
+            fresh.append(finding)
+    told.append({**looked, "findings": fresh})
 
 
 def _curves_of(record: Record, known: dict[str, Record]) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runner.report.charts import Series, chart, steps
+from runner.report.series import is_share
 
 Chart = dict[str, Any]
 MOST_PARAMETERS = 9
@@ -41,6 +42,33 @@ def learning(training: dict[str, Any]) -> list[Chart]:
     return [c for c in charts if c]
 
 
+def reliability(evaluation: dict[str, Any]) -> list[Chart]:
+    """What the probabilities promise against what they keep; on the line they can be believed."""
+    told = evaluation["calibration"]
+    points = [(b["confidence"] / 100, b["accuracy"] / 100) for b in (told or {}).get("bins", []) if _kept(b)]
+    if not points:
+        return []
+    series = [
+        Series("as promised", "promised", [(0.0, 0.0), (1.0, 1.0)]),
+        Series("as found", "best", points, line=False),
+    ]
+    drawn = chart(
+        "Reliability",
+        series,
+        x_label="probability",
+        y_label="accuracy",
+        log_y=False,
+        percent=True,
+        x_range=(0.0, 1.0),
+        whole_x=False,
+    )
+    return [drawn] if drawn else []
+
+
+def _kept(entry: dict[str, Any]) -> bool:
+    return bool(entry["sequences"]) and _number(entry["confidence"]) and _number(entry["accuracy"])
+
+
 def optimisation(search: dict[str, Any]) -> list[Chart]:
     """The value of every trial with the best so far, then the value against each searched parameter."""
     history, metric = search["history"], str(search["metric"] or "value")
@@ -53,6 +81,43 @@ def optimisation(search: dict[str, Any]) -> list[Chart]:
     charts = [chart(f"{metric} by trial", series, x_label="trial", y_label=metric)]
     charts += [_against(parameter, search, metric) for parameter in search["space"][:MOST_PARAMETERS]]
     return [c for c in charts if c]
+
+
+def series(told: dict[str, Any]) -> list[Chart]:
+    """Each metric of a series: over the sequences learnt from, or the share of them, where that is varied; else by training."""
+    charts = [_curve(told, name) if told["curve"] else _by_training(told, name) for name in told["metrics"]]
+    return [c for c in charts if c]
+
+
+def _curve(told: dict[str, Any], metric: str) -> Chart | None:
+    known = all(point["sequences"] is not None for point in told["curve"])
+    at = {point["share"]: point["sequences"] if known else 100 * point["share"] for point in told["curve"]}
+    means = [
+        (at[point["share"]], found["mean"]) for point in told["curve"] for found in point["metrics"] if found["name"] == metric
+    ]
+    dots = [(at[t["share"]], t["metrics"][metric]) for t in told["trainings"] if t["share"] in at]
+    return chart(
+        f"{metric} by training data",
+        [Series("mean", "so-far", means), Series("training", "trial", dots, line=False)],
+        x_label="training sequences" if known else "% of the training data",
+        y_label=metric,
+        percent=is_share(metric),
+        log_y=False if is_share(metric) else None,
+    )
+
+
+def _by_training(told: dict[str, Any], metric: str) -> Chart | None:
+    dots = [(float(t["number"]), t["metrics"][metric]) for t in told["trainings"] if t["number"] is not None]
+    mean = next((found["mean"] for found in told["summary"] if found["name"] == metric), None)
+    ends = [(x, mean) for x in (dots[0][0], dots[-1][0])] if dots and mean is not None else []
+    return chart(
+        f"{metric} by training",
+        [Series("mean", "so-far", ends), Series("training", "trial", dots, line=False)],
+        x_label="training",
+        y_label=metric,
+        percent=is_share(metric),
+        log_y=False if is_share(metric) else None,
+    )
 
 
 def _against(parameter: dict[str, Any], search: dict[str, Any], metric: str) -> Chart | None:

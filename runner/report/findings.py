@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from runner.report import words
+from runner.report import trust, words
 from runner.report.search import at_the_edge
+from runner.report.series import in_words
 
 Sections = dict[str, Any]
+FIGURES = ("accuracy", "accuracy_interval", "avg_accuracy", "avg_accuracy_interval", "macro_f1", "majority_share")
 FEW = 10  # sequences of a class below which its percentages say little
 OPEN = ("running", "pending")
 BROKEN = ("failed", "canceled", "unknown")
@@ -21,7 +23,7 @@ def figures(sections: Sections) -> dict[str, Any]:
     """The handful of numbers a reader looks for first; of several jobs of an action the latest complete one counts."""
     evaluated, trained, exported = (_latest(sections, name) for name in ("evaluations", "trainings", "exports"))
     return {
-        **{key: evaluated.get(key) for key in ("accuracy", "accuracy_interval", "avg_accuracy", "macro_f1", "majority_share")},
+        **{key: evaluated.get(key) for key in FIGURES},
         "sequences": evaluated.get("sequences"),
         **{key: trained.get(key) for key in ("val_loss", "val_acc", "best_epoch")},
         "onnx_max_abs_diff": exported.get("max_abs_diff"),
@@ -39,7 +41,7 @@ def verdict(sections: Sections, numbers: dict[str, Any]) -> dict[str, Any]:
         "state": state,
         "headline": _headline(state, ran, sections, numbers),
         "ran": [*_ran(ran), *_not_run(actions)],
-        "came_out": list(_came_out(numbers)),
+        "came_out": [*_came_out(numbers), *_series_came_out(sections)],
     }
 
 
@@ -47,9 +49,11 @@ def notes(sections: Sections) -> list[str]:
     """What a careful reader should know, most telling first."""
     return [
         *_data_notes(sections),
+        *_trust_notes(sections),
         *_class_notes(sections),
         *_training_notes(sections),
         *_search_notes(sections),
+        *_series_notes(sections),
         *_file_notes(sections),
     ]
 
@@ -64,6 +68,9 @@ def action_result(action: str, sections: Sections) -> str:
         "dataset_convert": "conversions",
     }
     told = _latest(sections, names.get(action, ""))
+    last = _latest(sections, "series") if action == "train" else {}
+    if last and _order(sections, last) > _order(sections, told):
+        return in_words(last)
     if not told:
         return ""
     if action == "evaluate" and told["accuracy"] is not None:
@@ -84,6 +91,11 @@ def _latest(sections: Sections, name: str) -> dict[str, Any]:
     entries: list[dict[str, Any]] = sections.get(name) or []
     complete = {job["id"] for job in sections["jobs"] if job["status"] == "complete"}
     return next((e for e in reversed(entries) if e["job"] in complete), entries[-1] if entries else {})
+
+
+def _order(sections: Sections, entry: dict[str, Any]) -> int:
+    """Place of an entry's job in time; nothing comes first."""
+    return next((i for i, job in enumerate(sections["jobs"]) if job["id"] == entry.get("job")), -1)
 
 
 def _state(statuses: list[str], numbers: dict[str, Any]) -> str:
@@ -108,6 +120,9 @@ def _headline(state: str, ran: list[dict[str, Any]], sections: Sections, numbers
     if numbers["accuracy"] is not None:
         sequences = words.count(numbers["sequences"] or 0, "test sequence")
         return f"{words.percent(numbers['accuracy'])} of {sequences} classified correctly"
+    series = _latest(sections, "series")
+    if series and in_words(series) and _order(sections, series) > _order(sections, _latest(sections, "trainings")):
+        return f"{series['what']}: {in_words(series)}"
     if numbers["val_loss"] is not None:
         return f"Trained to a validation loss of {words.number(numbers['val_loss'])}"
     return words.together([a["action"] for a in ran]) + " complete"
@@ -147,20 +162,52 @@ def _came_out(numbers: dict[str, Any]) -> Iterator[str]:
         yield f"The ONNX file {agrees} with the checkpoint: largest difference {difference}{tolerance}."
 
 
+def _series_came_out(sections: Sections) -> Iterator[str]:
+    for told in sections["series"]:
+        if in_words(told):
+            yield f"Series of {told['what']}: {in_words(told)}."
+        if told["verdict"]:
+            yield told["verdict"]
+
+
+def _series_notes(sections: Sections) -> Iterator[str]:
+    for told in sections["series"]:
+        failed = [t for t in told["trainings"] if t["status"] in BROKEN]
+        if failed:
+            trainings = words.count(len(told["trainings"]), "training")
+            yield f"{len(failed)} of {trainings} of the series did not finish, and mean and spread are those of the others."
+
+
 def _data_notes(sections: Sections) -> Iterator[str]:
     splits: dict[str, set[str]] = {}
     for told in sections["data"]:
         if told["sha256"]:
             splits.setdefault(told["sha256"], set()).add(told["split"])
-    for names in splits.values():
+    pooled = {file["sha256"] for told in sections["data"] for file in told["files"]}
+    for digest, names in splits.items():
+        if "test" in names and digest in pooled:
+            yield (
+                "The test data is among the files that were put together and divided for training and validation: the model "
+                "was trained on some of it, and the accuracy says nothing about new sequences."
+            )
         if {"train", "test"} <= names:
             yield "The test data is the training data (same SHA-256): the accuracy says nothing about new sequences."
         elif {"val", "test"} <= names:
             yield "The test data is the validation data (same SHA-256), which chose the checkpoint: the accuracy is optimistic."
         if {"train", "val"} <= names:
             yield "The validation data is the training data (same SHA-256): val_loss cannot show overfitting."
+    for finding in words.noticed(sections["checks"]):
+        if finding["level"] == "error":
+            yield f"Data check: {finding['text']}."
     seen = dict.fromkeys(f"{told['split']}: {note}" for told in sections["data"] for note in told["notes"])
     yield from (f"Data of {note}" for note in seen)
+
+
+def _trust_notes(sections: Sections) -> Iterator[str]:
+    splits = {told["split"] for told in sections["data"]}
+    evaluated, trained = _latest(sections, "evaluations"), _latest(sections, "trainings")
+    searched = any(found["job"] == trained.get("job") for found in sections["searches"])
+    yield from trust.notes(evaluated, trained, splits, searched)
 
 
 def _class_notes(sections: Sections) -> Iterator[str]:

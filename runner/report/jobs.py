@@ -27,6 +27,7 @@ def view(record: Record, artifacts: Artifacts) -> dict[str, Any]:
         "role": role(record),
         "duration_seconds": duration(record),
         "route": _only(record.get("route"), ROUTE),
+        "recipe": recipe(record),
         "spec": spec_rows(record),
         "inputs": [
             {"key": str(i.get("key", "")), "uri": str(i.get("uri") or i.get("path") or "")} for i in _dicts(record, "inputs")
@@ -50,11 +51,23 @@ def status(record: Record) -> str:
     return words.STATUS.get(str(record.get("state")), "unknown")
 
 
+def recipe(record: Record) -> str | None:
+    """Which recipe gave values to the spec and why, in a line; None where nothing is said of one."""
+    told = record.get("recipe")
+    if not isinstance(told, dict):
+        return None
+    if not told.get("name"):
+        return f"none, {told.get('why', '')}"
+    values = told.get("values")
+    kept = words.count(len(values), "value") if isinstance(values, dict) else "values"
+    return f"{told['name']} ({told.get('why', '')}), {kept}: {told.get('description', '')}"
+
+
 def role(record: Record) -> str:
-    """``trial`` of a search, the ``study`` itself, or a plain ``job``."""
+    """``trial`` of a search or a series, the ``study`` itself, or a plain ``job``."""
     if record.get("study_job"):
         return "trial"
-    return "study" if record.get("automl") else "job"
+    return "study" if record.get("automl") or record.get("series") else "job"
 
 
 def duration(record: Record) -> float | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import SchemaInvalid, SkillBankError
-from runner.report import figures, text, words
+from runner.report import figures, series, text, words
 
 TEMPLATES = Path(__file__).parent / "templates"
 CONTRACT = "validation_report.schema.json"
@@ -84,12 +84,17 @@ def render(report: dict[str, Any]) -> str:
     environment.filters["command"] = shlex.join
     environment.filters["source_kind"] = _source_kind
     environment.filters["interval"] = text.interval
+    environment.filters["noticed"] = words.noticed
+    environment.filters["looked"] = words.looked
     page = environment.get_template("report.html.j2")
     return page.render(
         r=report,
         jobs={job["id"]: job for job in report["jobs"]},
         learning=figures.learning,
         optimisation=figures.optimisation,
+        reliability=figures.reliability,
+        series_charts=figures.series,
+        in_series=series.value,
     )
 
 

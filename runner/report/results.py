@@ -17,6 +17,8 @@ from runner.report.collect import Record
 MISTAKES = 10
 PAIRS = 6
 CURVES = ("train_loss", "val_loss", "train_acc", "val_acc", "lr", "seconds")
+LEVELS = ("error", "warning", "note")
+SAMPLES = 20  # shown of one finding
 TOP_K = re.compile(r"top(\d+)_accuracy")
 Z95 = 1.959964  # the normal quantile of a 95 % interval
 
@@ -63,6 +65,7 @@ def training(record: Record, artifacts: Artifacts, *, of: Record) -> dict[str, A
         **{name: number(metrics.get(name)) for name in numbers},
         "epochs": count(metrics.get("epochs")),
         "parameters": count(metrics.get("parameters")),
+        "gflop_per_sequence": number(metrics.get("gflop_per_sequence")),
         "device": text(metrics.get("device")),
         "planned_epochs": count(_setting(of, "train.num_epochs")),
         "curves": [{"epoch": e["epoch"], **{c: e.get(c) for c in CURVES}} for e in epochs if e.get("epoch") is not None],
@@ -113,7 +116,8 @@ def predicted(record: Record, _artifacts: Artifacts) -> dict[str, Any]:
         "job": record["id"],
         "checkpoint": _setting(record, "inference.checkpoint"),
         "sequences": count(metrics.get("sequences")),
-        "classes": [{"name": str(name), "sequences": count(n)} for name, n in classes.items()],
+        "classes": [{"name": str(name), "sequences": count(n)} for name, n in classes.items()]
+        + ([{"name": "unknown", "sequences": count(metrics["unknown"])}] if metrics.get("unknown") else []),
         "output_file": files.get("predictions"),
         "jsonl": files.get("predictions_jsonl"),
     }
@@ -133,6 +137,26 @@ def data(record: Record, artifacts: Artifacts) -> list[dict[str, Any]]:
     return [_split(record["id"], str(split), told) for split, told in facts.items() if isinstance(told, dict)]
 
 
+def checks(record: Record, artifacts: Artifacts) -> dict[str, Any] | None:
+    """What was noticed in the data before a job began, or None when nobody looked."""
+    told = _dict(artifacts.json(record, "data_facts")).get("inspection")
+    if not isinstance(told, list):
+        return None
+    return {"job": record["id"], "findings": [_finding(record["id"], entry) for entry in told if isinstance(entry, dict)]}
+
+
+def _finding(job: str, told: dict[str, Any]) -> dict[str, Any]:
+    samples = told.get("samples")
+    return {
+        "jobs": [job],
+        "level": told["level"] if told.get("level") in LEVELS else "note",
+        "split": text(told.get("split")),
+        "text": str(told.get("text", "")),
+        "count": count(told.get("count")),
+        "samples": [str(sample) for sample in samples[:SAMPLES]] if isinstance(samples, list) else [],
+    }
+
+
 def _split(job: str, split: str, told: dict[str, Any]) -> dict[str, Any]:
     frames, notes = _dict(told.get("frames")), told.get("notes")
     return {
@@ -140,6 +164,11 @@ def _split(job: str, split: str, told: dict[str, Any]) -> dict[str, Any]:
         "jobs": [job],
         **{key: text(told.get(key)) for key in ("path", "sha256", "dtype")},
         **{key: count(told.get(key)) for key in ("bytes", "sequences", "persons")},
+        "files": [
+            {key: text(file.get(key)) for key in ("path", "sha256")}
+            for file in told.get("files") or []
+            if isinstance(file, dict)
+        ],
         "shape": _shape(told.get("shape")),
         "missing_joint_share": number(told.get("missing_joint_share")),
         "frames": {key: number(frames.get(key)) for key in ("min", "median", "max")},

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from runner.report import words
+from runner.report.series import value
 
 WIDEST_MATRIX = 12  # classes up to which the confusion matrix is a table here
+SAMPLES = 5  # of a finding in the data
 WIDEST_CELL = 60  # characters up to which a column is padded
 Lines = Iterator[str]
 
@@ -25,9 +27,11 @@ def render(report: dict[str, Any]) -> str:
         _evaluations,
         _trainings,
         _searches,
+        _series,
         _exports,
         _others,
         _data,
+        _checks,
         _missing,
         _jobs,
         _environment,
@@ -105,16 +109,11 @@ def _summary(r: dict[str, Any]) -> Lines:
 def _evaluations(r: dict[str, Any]) -> Lines:
     for e in r["evaluations"]:
         yield from (f"## Evaluation {code(e['job'])}", "")
-        interval = (
-            f" (95 % interval {' to '.join(words.percent(v) for v in e['accuracy_interval'])})"
-            if e["accuracy_interval"]
-            else ""
-        )
         yield from table(
             ("Measure", "Value"),
             [
-                ("Accuracy", words.percent(e["accuracy"]) + interval),
-                ("Average accuracy of the classes", words.percent(e["avg_accuracy"])),
+                ("Accuracy", words.percent(e["accuracy"]) + _between(e["accuracy_interval"])),
+                ("Average accuracy of the classes", words.percent(e["avg_accuracy"]) + _between(e["avg_accuracy_interval"])),
                 ("Macro F1", words.percent(e["macro_f1"])),
                 (f"Top {e['top_k']} accuracy" if e["top_k"] else "Top k accuracy", words.percent(e["top_k_accuracy"])),
                 ("Always the most frequent class", words.percent(e["majority_share"])),
@@ -124,8 +123,49 @@ def _evaluations(r: dict[str, Any]) -> Lines:
                 ("Checkpoint", code(e["checkpoint"] or "")),
             ],
         )
+        streams = [(code(s["name"]), words.percent(s["accuracy"]), words.number(s["weight"], 3)) for s in e["streams"]]
+        yield from table(("Stream by itself", "Accuracy", "Weight in the fusion"), streams, "lrr")
+        yield from _trust(e)
         yield from _per_class(e)
         yield from _matrix(e)
+
+
+def _between(ends: list[float] | None) -> str:
+    return f" (95 % interval {' to '.join(words.percent(v) for v in ends)})" if ends else ""
+
+
+def _trust(e: dict[str, Any]) -> Lines:
+    told, unknown = e["calibration"], e["unknown"]
+    rows = [("Intervals by", plain(e["interval_method"]))] if e["interval_method"] else []
+    if told:
+        rows.append(("Expected calibration error", words.percent(told["ece"])))
+    if told and told["temperature"] is not None:
+        rows += [
+            ("The same without temperature", words.percent(told["ece_uncalibrated"])),
+            ("Temperature", words.number(told["temperature"], 3)),
+        ]
+    if unknown:
+        rows += [
+            ("Threshold for unknown", words.number(unknown["threshold"], 3)),
+            ("Sequences below it", words.percent(unknown["called"])),
+            ("Right answers kept", words.percent(unknown["right_kept"])),
+            ("Wrong answers dropped", words.percent(unknown["wrong_called"])),
+        ]
+    yield from table(("How far to believe it", "Value"), rows)
+    if told:
+        bins = [
+            (
+                f"{b['from']:.2f} to {b['to']:.2f}",
+                str(b["sequences"]),
+                words.percent(b["confidence"]),
+                words.percent(b["accuracy"]),
+            )
+            for b in told["bins"]
+            if b["sequences"] and b["from"] is not None and b["to"] is not None
+        ]
+        yield from table(("Probability", "Sequences", "Mean of it", "Accuracy"), bins, "lrrr")
+    hints = [(code(h["class"]), words.percent(h["recall"]), plain("; ".join(h["says"]))) for h in e["hints"]]
+    yield from table(("Badly recognised", "Recall", "Likely reasons"), hints, "lrl")
 
 
 def _per_class(e: dict[str, Any]) -> Lines:
@@ -189,6 +229,41 @@ def _searches(r: dict[str, Any]) -> Lines:
         space = [(code(p["key"]), plain(interval(p)), p["scale"] or "", words.value(p["default"])) for p in s["space"]]
         yield from table(("Searched", "Range", "Scale", "As given"), space)
         yield from table(("Left out", "Why"), [(code(x["key"]), plain(x["reason"])) for x in s["left_out"]])
+
+
+def _series(r: dict[str, Any]) -> Lines:
+    for s in r["series"]:
+        yield from (f"## Series {code(s['job'])}", "", f"{plain(s['what'])}.", "")
+        head = ("Training", "Status", *map(plain, s["metrics"]), *map(plain, s["counts"]), "Time", "Error")
+        rows = [
+            (
+                f"{plain(t['label'])}{' best' if t['best'] else ''}",
+                t["status"],
+                *(value(name, t["metrics"][name]) for name in s["metrics"]),
+                *(words.number(t["counts"][name]) for name in s["counts"]),
+                words.seconds(t["seconds"]),
+                plain(t["error"] or ""),
+            )
+            for t in s["trainings"]
+        ]
+        yield from table(head, rows, "ll" + "r" * (len(head) - 3))
+        yield from table(
+            ("Over the trainings", "Number", "Mean", "Std", "Lowest", "Highest"), map(_spread, s["summary"]), "lrrrrr"
+        )
+        points = [(_share(p), *_spread(m)) for p in s["curve"] for m in p["metrics"]]
+        yield from table(("Training data", "Measure", "Number", "Mean", "Std", "Lowest", "Highest"), points, "llrrrrr")
+        if s["verdict"]:
+            yield from (plain(s["verdict"]), "")
+
+
+def _share(point: dict[str, Any]) -> str:
+    sequences = f", {words.number(point['sequences'])} sequences" if point["sequences"] is not None else ""
+    return words.share(point["share"]) + sequences
+
+
+def _spread(found: dict[str, Any]) -> tuple[str, ...]:
+    name = found["name"]
+    return (plain(name), str(found["n"]), *(value(name, found[key]) for key in ("mean", "std", "min", "max")))
 
 
 def interval(parameter: dict[str, Any]) -> str:
@@ -258,6 +333,18 @@ def _data(r: dict[str, Any]) -> Lines:
     yield from table(head, [(code(n), *(words.number(c.get(n)) for c in counts)) for n in names], "l" + "r" * len(counts))
 
 
+def _checks(r: dict[str, Any]) -> Lines:
+    """What was noticed in the data, the worst first, and who looked."""
+    if not r["checks"]:
+        return
+    yield from ("## Data checks", "", plain(words.looked(r["checks"], r["jobs"])), "")
+    rows = [
+        (f["level"], f["split"] or "", plain(f["text"]), ", ".join(map(code, f["samples"][:SAMPLES])), f"{f['count'] or ''}")
+        for f in words.noticed(r["checks"])
+    ]
+    yield from table(("Level", "Split", "What", "Samples, the worst first", "Number"), rows, "llllr")
+
+
 def _missing(r: dict[str, Any]) -> Lines:
     if r["missing"]:
         yield from ("## Missing artifacts", "")
@@ -277,6 +364,7 @@ def _jobs(r: dict[str, Any]) -> Lines:
             [
                 ("Action", f"{j['action']}, {plain(j['status'])}"),
                 ("Route", plain(f"{route.get('kind')}: {route.get('reason')}") if route else words.NOTHING),
+                *([("Recipe", plain(j["recipe"]))] if j["recipe"] else []),
                 ("Parent", code(j["parent_job"] or "")),
                 ("Started", words.moment(j["started_at"])),
                 ("Took", words.seconds(j["duration_seconds"])),

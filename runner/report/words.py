@@ -95,7 +95,7 @@ def value(thing: Any) -> str:
 
 def source(word: str) -> str:
     """Where a setting's value came from."""
-    return word.replace("inferred:", "inferred by ", 1)
+    return word.replace("inferred:", "inferred by ", 1).replace("recipe:", "recipe ", 1)
 
 
 def budget(thing: Any) -> str:
@@ -124,3 +124,16 @@ def pairs(thing: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     for key, inner in thing.items():
         rows += pairs(inner, f"{prefix}{key}.") if isinstance(inner, dict) and inner else [(f"{prefix}{key}", inner)]
     return rows
+
+
+def noticed(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All findings in the data, the worst first."""
+    levels = ("error", "warning", "note")
+    return sorted((f for entry in checks for f in entry["findings"]), key=lambda finding: levels.index(finding["level"]))
+
+
+def looked(checks: list[dict[str, Any]], jobs: list[dict[str, Any]]) -> str:
+    """Before which actions the data was looked at, and whether anything was noticed."""
+    action = {job["id"]: job["action"] for job in jobs}
+    names = together(list(dict.fromkeys(action.get(entry["job"], entry["job"]) for entry in checks)))
+    return f"Looked at before {names}" + ("." if noticed(checks) else "; nothing was noticed.")

@@ -97,6 +97,15 @@ class ActionSchema:
         """Whether the value of a setting is a path and not one of its names; where the schema is silent, it is."""
         return words.is_file(self.leaves().get(key, {}), value)
 
+    def is_choice(self, key: str) -> bool:
+        """Whether the setting is one of a few words, or a switch."""
+        leaf = self.leaves().get(key, {})
+        return bool(words.choices_of(leaf)) or "boolean" in words.types_of(leaf)
+
+    def idle(self, key: str, spec: Mapping[str, Any]) -> str:
+        """Why the setting has no effect beside the other values of ``spec``; empty when it has."""
+        return space.idle(self.leaves().get(key, {}), spec)
+
     def coerce(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the spec with each value as its setting means it; what is wrong stays, for ``problems`` to name.
 
@@ -127,17 +136,22 @@ class ActionSchema:
             raise SpecInvalid(f"{what} is not valid:", problems=found)
 
     def search_space(
-        self, spec: Mapping[str, Any], requested: Collection[str] | None = None, excluded: Collection[str] = ()
+        self,
+        spec: Mapping[str, Any],
+        requested: Collection[str] | None = None,
+        excluded: Collection[str] = (),
+        *,
+        beside: Collection[str] = (),
     ) -> tuple[list[Parameter], list[tuple[str, str]]]:
         """The settings a search varies, given the other values of ``spec``, and those left out with the reason.
 
-        ``requested`` narrows or replaces the schema's ``automl_default_parameters``. Settings that depend on another
-        come last.
+        ``requested`` narrows or replaces the schema's ``automl_default_parameters``, ``beside`` adds to either. Settings
+        that depend on another come last.
 
         Raises:
             SpecInvalid: a requested or excluded key that is no setting at all.
         """
-        wanted = list(self.document.get("automl_default_parameters", []) if requested is None else requested)
+        wanted = [*(self.document.get("automl_default_parameters", []) if requested is None else requested), *beside]
         unknown = [self._unknown(key) for key in [*wanted, *excluded] if key not in self.leaves()]
         if unknown:
             raise SpecInvalid("the search names settings that do not exist:", problems=unknown)

@@ -29,8 +29,12 @@ class Parameter(NamedTuple):
 
 def reason_left_out(leaf: Leaf, spec: Mapping[str, Any]) -> str:
     """Why a search leaves the setting alone, given the other values of ``spec``; empty when it does not."""
-    if not leaf.get("automl_enabled"):
-        return "it is not searchable"
+    searchable = leaf.get("automl_enabled") or leaf.get("automl_range")
+    return idle(leaf, spec) if searchable else "it is not searchable"
+
+
+def idle(leaf: Leaf, spec: Mapping[str, Any]) -> str:
+    """Why the setting has no effect, given the other values of ``spec``; empty when it has."""
     for key, allowed in leaf.get("automl_when", {}).items():
         value = specs.get(spec, key)
         if value not in allowed:

@@ -2,6 +2,7 @@
 
 from runner.storage.check import check_bucket, preflight
 from runner.storage.down import fetch
+from runner.storage.look import Look
 from runner.storage.place import Limits, Location, Moved, Progress, is_remote, parse
 from runner.storage.up import MANIFEST, upload_tree
 
@@ -9,6 +10,7 @@ __all__ = [
     "MANIFEST",
     "Limits",
     "Location",
+    "Look",
     "Moved",
     "Progress",
     "check_bucket",

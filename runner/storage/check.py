@@ -10,7 +10,7 @@ from typing import Any
 from runner.errors import Problem, StorageError
 from runner.storage.cache import check_room
 from runner.storage.client import about_all, again, connect, words
-from runner.storage.down import cached, head_of, listing
+from runner.storage.down import cached, cached_folder, head_of, listing
 from runner.storage.place import Limits, Location, parse
 
 
@@ -74,5 +74,6 @@ def _size(s3: Any, uri: str, cache_dir: Path, limits: Limits) -> int:
     with words(place, s3):
         head = head_of(s3, place, limits)
         if head is None:
-            return sum(item.size for item in listing(s3, place, limits))
+            found = listing(s3, place, limits)
+            return 0 if cached_folder(s3, place, found, cache_dir) else sum(item.size for item in found)
         return 0 if cached(s3, place, head, cache_dir) else int(head["ContentLength"])

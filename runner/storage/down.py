@@ -243,17 +243,28 @@ def _inside(path: str) -> bool:
     return "\0" not in path and not any(step in ("", ".", "..") for step in path.split("/"))
 
 
+def _folder_target(s3: Any, place: Location, found: list[Listed], cache_dir: Path) -> Path:
+    base = cache_dir / identity(s3.meta.endpoint_url, place, *sorted((i.key, i.etag, i.size) for i in found))
+    return base / place.key.rstrip("/").rpartition("/")[2]
+
+
+def cached_folder(s3: Any, place: Location, found: list[Listed], cache_dir: Path) -> Path | None:
+    """The copy of a folder of just these objects, where there is one."""
+    target = _folder_target(s3, place, found, cache_dir)
+    return target if target.is_dir() else None
+
+
 def _fetch_folder(s3: Any, place: Location, cache_dir: Path, progress: Progress | None, limits: Limits) -> Path:
     """Every object below the address; the folder has its name only when all are there."""
     found = listing(s3, place, limits)
-    base = cache_dir / identity(s3.meta.endpoint_url, place, *sorted((i.key, i.etag, i.size) for i in found))
-    target, total = base / place.key.rstrip("/").rpartition("/")[2], sum(item.size for item in found)
+    target, total = _folder_target(s3, place, found, cache_dir), sum(item.size for item in found)
+    base = target.parent
 
     def waiting() -> None:
         if progress is not None:
             progress(Moved("waiting", str(place), 0, total))
 
-    if target.is_dir():
+    if cached_folder(s3, place, found, cache_dir):
         return target
     with held(base.with_suffix(".lock"), waiting):
         if target.is_dir():

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from stgcn.config import DatasetConvert
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -53,6 +55,7 @@ class Options:
     columns: Mapping[str, str] | None = None  # column map of the csv format
     layout: str | None = None  # what the user says the joints are, where the source does not say
     size: tuple[int, int] | None = None  # image size where the source does not say
+    settings: DatasetConvert | None = None  # all of them, for a format that has settings of its own
 
 
 def name_of(path: Path, root: Path) -> str:

@@ -110,8 +110,12 @@ def _single(unit: Path) -> _Group:
     beside = _labels_beside(unit)
     said: dict[str, Sequence[Any]] = {}
     if beside:
-        names, ids = labels.read_labels(beside)
-        said = {"labels": _class_names(ids, unit.with_name("label_map.json"))}
+        classes = _class_names(unit.with_name("label_map.json"))
+        if beside.suffix == ".csv" and not classes:
+            names, said["labels"], _ = labels.read_csv(beside)
+        else:
+            names, ids = labels.read_labels(beside, {name: class_id for class_id, name in classes.items()})
+            said["labels"] = [classes.get(class_id, str(class_id)) for class_id in ids.tolist()]
         if beside.suffix != ".npy":
             said["names"] = names
     return _Group(data, said, side_of(unit.stem), {})
@@ -125,18 +129,17 @@ def _labels_beside(unit: Path) -> Path | None:
     if stem.lower().startswith("x"):
         stems.append(("Y" if stem[0] == "X" else "y") + stem[1:])
         stems.append("y" + stem[1:])
-    found = (unit.with_name(f"{name}{suffix}") for name in stems for suffix in (".pkl", ".json", ".npy"))
+    found = (unit.with_name(f"{name}{suffix}") for name in stems for suffix in (".pkl", ".json", ".npy", ".csv"))
     return next((path for path in found if path.is_file()), None)
 
 
-def _class_names(ids: np.ndarray, path: Path) -> list[str]:
-    """Class ids as the names that a label_map.json beside the data gives them, else as numbers."""
+def _class_names(path: Path) -> dict[int, str]:
+    """What a label_map.json beside the data calls the class ids; nothing where there is none."""
     try:
         content = json.loads(path.read_bytes())
-        names = {int(class_id): str(name) for name, class_id in content.items()}
+        return {int(class_id): str(name) for name, class_id in content.items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
-        names = {}
-    return [names.get(class_id, str(class_id)) for class_id in ids.tolist()]
+        return {}
 
 
 def _archive(unit: Path) -> list[_Group]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import importlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import NamedTuple, Protocol, cast
 from stgcn.errors import DataError
 from stgcn.formats.base import Options, Recording
 
+DEEPSTREAM = "deepstream"
 FORMATS: dict[str, str] = {
+    DEEPSTREAM: "stgcn.formats.deepstream",
     "openpose": "stgcn.formats.openpose",
     "coco_json": "stgcn.formats.coco_json",
     "alphapose": "stgcn.formats.alphapose",
@@ -23,10 +26,8 @@ FORMATS: dict[str, str] = {
     "numpy": "stgcn.formats.numpy_arrays",
 }
 GENERAL = ("csv",)  # its tables may be those of a tool, whose own format knows more of them
-DEEPSTREAM = "deepstream"
 MOST_NAMED = 3
 MOST_SUFFIXES = 6
-DEEPSTREAM_BYTES = 2**16  # in so much of a BodyPose file its keys have appeared
 
 
 class Reader(Protocol):
@@ -42,11 +43,19 @@ class Reader(Protocol):
 
 
 class Found(NamedTuple):
-    """The format that was taken, what holds recordings, and why it was taken, in words."""
+    """What holds recordings, by the formats that were taken, and why they were taken, in words."""
 
-    reader: Reader
-    units: list[Path]
+    parts: dict[str, list[Path]]
     why: str
+
+    @property
+    def formats(self) -> str:
+        """The names of the formats."""
+        return ", ".join(self.parts)
+
+    def units(self) -> list[tuple[Reader, Path]]:
+        """What holds recordings, each with the reader of its format."""
+        return [(reader_of(name), unit) for name, units in self.parts.items() for unit in units]
 
 
 def reader_of(name: str) -> Reader:
@@ -54,20 +63,11 @@ def reader_of(name: str) -> Reader:
     return cast(Reader, importlib.import_module(FORMATS[name]))
 
 
-def is_deepstream(path: Path) -> bool:
-    """Whether a file begins like BodyPose JSON: a list of {num_frames_in_batch, batches}."""
-    try:
-        with path.open("rb") as file:
-            begins = file.read(DEEPSTREAM_BYTES)
-    except OSError:
-        return False
-    return b'"num_frames_in_batch"' in begins or (b'"batches"' in begins and b'"objects"' in begins)
-
-
-def recognise(root: Path, wanted: str = "auto", beside: Collection[Path] = ()) -> Found:
+def recognise(root: Path, wanted: str = "auto", beside: Collection[Path] = (), *, mixed: bool = False) -> Found:
     """Find the recordings under ``root``, of the format ``wanted`` or of the only one that claims anything.
 
-    ``beside`` are files that are no recordings (label tables), whatever they look like.
+    ``beside`` are files that are no recordings (label tables), whatever they look like. With ``mixed`` several formats may lie
+    side by side, as long as no two claim the same.
 
     Raises:
         DataError: no format or several claim what is there; says what was found, and which formats there are.
@@ -75,13 +75,16 @@ def recognise(root: Path, wanted: str = "auto", beside: Collection[Path] = ()) -
     if not root.exists():
         raise DataError(f"{root} does not exist")
     found = claims(root, wanted, beside)
-    if len(found) == 1:
-        ((name, units),) = found.items()
-        return Found(reader_of(name), units, _why(name, units, root, wanted))
     if not found:
         raise DataError(_nothing(root, wanted))
+    claimed = [unit for units in found.values() for unit in units]
+    if len(found) == 1 or (mixed and len(set(claimed)) == len(claimed)):
+        return Found(found, "; ".join(_why(name, units, root, wanted) for name, units in found.items()))
     said = "; ".join(f"{name}: {_listed(units, root)}" for name, units in found.items())
-    raise DataError(f"{root} can be read as several formats ({said}); set dataset_convert.format to the one that is meant")
+    raise DataError(
+        f"{root} can be read as several formats ({said}); set dataset_convert.format to the one that is meant, or "
+        f"dataset_convert.target_layout to have all of them in one skeleton"
+    )
 
 
 def claims(root: Path, wanted: str = "auto", beside: Collection[Path] = ()) -> dict[str, list[Path]]:
@@ -89,10 +92,19 @@ def claims(root: Path, wanted: str = "auto", beside: Collection[Path] = ()) -> d
     others = {path.resolve() for path in beside}
     found = {}
     for name in FORMATS if wanted == "auto" else [wanted]:
-        units = [unit for unit in reader_of(name).units(root) if unit.resolve() not in others]
+        units = [unit for unit in reader_of(name).units(root) if not _beside(unit, others)]
         if units:
             found[name] = units
     return _most_specific(found)
+
+
+def _beside(unit: Path, others: Collection[Path]) -> bool:
+    """Whether it is one of the files beside the data, or a copy of it, as fetching from storage makes."""
+    if unit.resolve() in others:
+        return True
+    return unit.is_file() and any(
+        unit.name == other.name and other.is_file() and filecmp.cmp(unit, other, shallow=False) for other in others
+    )
 
 
 def _most_specific(found: dict[str, list[Path]]) -> dict[str, list[Path]]:
@@ -113,7 +125,7 @@ def _listed(units: list[Path], root: Path) -> str:
 
 
 def _nothing(root: Path, wanted: str) -> str:
-    known = ", ".join([DEEPSTREAM, *FORMATS])
+    known = ", ".join(FORMATS)
     asked = "any known format" if wanted == "auto" else f"the format {wanted}"
     if root.is_file():
         return f"{root} holds nothing of {asked}; formats: {known}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from stgcn.graph.builtin import LAYOUTS
 from stgcn.graph.layout import Layout, canonical, from_plain, pairs_by_name
-from stgcn.graph.partition import Strategy, adjacency
+from stgcn.graph.partition import Strategy, adjacency, parents, rooted
 from stgcn.graph.resolve import default_name, is_path, resolve
 
 __all__ = [
@@ -20,5 +20,7 @@ __all__ = [
     "from_plain",
     "is_path",
     "pairs_by_name",
+    "parents",
     "resolve",
+    "rooted",
 ]

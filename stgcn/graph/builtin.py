@@ -7,7 +7,7 @@ from stgcn.graph.layout import Layout, pairs_by_name
 # Which joint plays a part; where a layout lacks the first, the middle of the others counts.
 _ROLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "root": (("pelvis",), ("spine_base",), ("hip_center",), ("mid_hip",), ("hip",), ("left_hip", "right_hip"), ("wrist",)),
-    "neck": (("neck",), ("spine_shoulder",), ("shoulder_center",), ("left_shoulder", "right_shoulder")),
+    "neck": (("thorax",), ("neck",), ("spine_shoulder",), ("shoulder_center",), ("left_shoulder", "right_shoulder")),
     "head": (("head",), ("left_ear", "right_ear"), ("nose",)),
     **{joint: ((joint,),) for joint in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")},
 }
@@ -65,7 +65,7 @@ LAYOUTS: dict[str, Layout] = {
         _layout(
             "human3.6m",
             8,
-            "pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine thorax neck head left_shoulder "
+            "pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine thorax neck_nose head left_shoulder "
             "left_elbow left_wrist right_shoulder right_elbow right_wrist",
             "9-10 8-9 7-8 1-7 4-7 0-1 0-4 9-11 9-14 11-12 14-15 12-13 15-16 1-2 2-3 4-5 5-6",
         ),

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from stgcn import tracking
 from stgcn.config import DatasetConvert
 from stgcn.formats import table
 from stgcn.importer.division import Divided
 from stgcn.importer.gather import Gathered, Window
+from stgcn.remap import Remapper
 
 SETTINGS = (
-    "labels", "label_file", "segments", "split", "split_seed", "persons", "max_persons", "on_error", "columns", "channels",
+    "labels", "label_file", "segments", "split", "split_seed", "persons", "max_persons", "on_error", "columns", "layout",
+    "target_layout", "channels",
     "sequence_length_max", "sequence_length_min", "sequence_length", "sequence_overlap", "input_width", "input_height",
 )  # fmt: skip
 MOST_LISTED = 1000
@@ -34,12 +37,14 @@ def facts(
     joints = cutter.joints_seen + cutter.joints_missing
     return {
         "source": str(settings.data),
-        "format": found.reader.NAME,
+        "format": found.formats,
         "recognised": found.why,
         "layout": gathered.layout.name if gathered.layout else None,
         "joints": gathered.joints,
         "channels": list(gathered.channels),
         "input_channels": len(gathered.channels),
+        "confidence_channel": next((i for i, name in enumerate(gathered.channels) if name in tracking.CONFIDENCE), -1),
+        "remapped": {name: _remapped(remapper, count) for name, (remapper, count) in gathered.remapped.items()},
         "normalisation": _normalisation(gathered),
         "labels_from": dict(gathered.label_sources),
         "divided": divided.how,
@@ -75,6 +80,10 @@ def _set(gathered: Gathered, divided: Divided, name: str, shape: tuple[int, ...]
     }
 
 
+def _remapped(remapper: Remapper, recordings: int) -> dict[str, Any]:
+    return {"recordings": recordings, "says": remapper.says(), "joints": [row.as_plain() for row in remapper.rows]}
+
+
 def _subjects(windows: list[Window]) -> list[str]:
     return sorted({window.subject for window in windows if window.subject})
 
@@ -93,7 +102,12 @@ def _pixel_notes(gathered: Gathered, settings: DatasetConvert) -> list[str]:
             f"{cutter.raw_pixels} recordings are in pixels of a picture of unknown size and were left as they are; set "
             f"dataset_convert.input_width and input_height"
         )
-    if set(cutter.sizes) == {f"{settings.input_width} x {settings.input_height}"}:
+    if cutter.sizes and cutter.unsized:
+        notes.append(
+            f"coordinates are of two kinds: {sum(cutter.sizes.values())} recordings are shares of the picture, "
+            f"{cutter.unsized} are as the source has them"
+        )
+    if f"{settings.input_width} x {settings.input_height}" in cutter.sizes:
         x, y = cutter.reach
         size = f"{settings.input_width} x {settings.input_height} (dataset_convert.input_width, input_height)"
         if x > 1.1 * settings.input_width or y > 1.1 * settings.input_height:
@@ -132,7 +146,7 @@ def text(card: Mapping[str, Any]) -> str:
         frames = " / ".join(f"{own['frames'][key]:g}" for key in ("min", "median", "max"))
         subjects = ", ".join(own["subjects"][:MOST_SHOWN]) or "not known"
         lines.append(f"| {name} | {own['sequences']} | {tuple(own['shape'])} | {frames} | {_cell(subjects)} |")
-    lines += ["", *_classes(card), *_troubles(card)]
+    lines += ["", *_classes(card), *_brought(card), *_troubles(card)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -146,6 +160,22 @@ def _classes(card: Mapping[str, Any]) -> list[str]:
             counts[label].append(count)
     lines += [f"| {i} | {_cell(label)} | {' | '.join(map(str, counts[label]))} |" for i, label in enumerate(card["classes"])]
     return [*lines, ""]
+
+
+def _brought(card: Mapping[str, Any]) -> list[str]:
+    """How the joints came about that the source has not by the same name."""
+    lines: list[str] = []
+    for name, own in card["remapped"].items():
+        count = f"{own['recordings']} recording{'s' * (own['recordings'] != 1)}"
+        others = [row for row in own["joints"] if row["how"] != "same"]
+        lines += [f"## Joints from {_cell(name)} ({count})", ""]
+        if others:
+            lines += ["| joint | how | from |", "|---|---|---|"]
+            lines += [f"| {_cell(row['joint'])} | {row['how']} | {_cell(row['says'])} |" for row in others]
+            lines.append("")
+        same = len(own["joints"]) - len(others)
+        lines += [f"{'All the others' if others else 'All'} ({same}) are those of the same name.", ""] if same else []
+    return lines
 
 
 def _troubles(card: Mapping[str, Any]) -> list[str]:

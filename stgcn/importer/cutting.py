@@ -41,7 +41,8 @@ class Cutter:
         self.channels: list[int] = []  # those of a recording that are written
         self.joints_seen = self.joints_missing = 0
         self.sizes: Counter[str] = Counter()  # recordings by the size of the picture their pixels were divided by
-        self.reach = (0.0, 0.0)  # farthest pixel in x and y
+        self.unsized = 0  # recordings whose coordinates were left as they are
+        self.reach = (0.0, 0.0)  # farthest pixel in x and y where the size of the picture was not said
         self.raw_pixels = 0  # recordings in pixels of unknown size
 
     def sequences(
@@ -87,6 +88,7 @@ class Cutter:
     def _size(self, recording: Recording, people: list[Track]) -> tuple[int, int] | None:
         """The size of the picture, if coordinates are pixels that are to be divided by it."""
         reach = np.max([np.abs(np.stack(track.poses)[..., :2]).max(axis=(0, 1)) for track in people], axis=0)
+        self.unsized += int(recording.size is None or (recording.size != UNIT and reach.max() <= PIXELS_BEGIN))
         if recording.size is None:
             self.raw_pixels += int(tracking.coordinates(recording.channels) == 2 and reach.max() > PIXELS_SURELY)
             return None
@@ -95,7 +97,8 @@ class Cutter:
             return recording.size
         if reach.max() <= PIXELS_BEGIN:
             return None
-        self.reach = (max(self.reach[0], float(reach[0])), max(self.reach[1], float(reach[1])))
+        if recording.size == (self.settings.input_width, self.settings.input_height):
+            self.reach = (max(self.reach[0], float(reach[0])), max(self.reach[1], float(reach[1])))
         self.sizes[f"{recording.size[0]} x {recording.size[1]}"] += 1
         return recording.size
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+
+import numpy as np
 
 from stgcn import graph, splits, tracking
 from stgcn.annotations import Lookup, Said, Segment, read_segments, read_table
@@ -16,11 +17,11 @@ from stgcn.errors import DataError
 from stgcn.formats import table
 from stgcn.formats.base import Options, Recording
 from stgcn.importer.cutting import Cutter, Piece
+from stgcn.progress import Progress
+from stgcn.remap import Remapper
 
 MOST_PROBLEMS = 20
-SECONDS_BETWEEN_WORDS = 2.0
 WHOLE = 2**62  # beyond the last frame of anything
-
 Say = Callable[[str], None]
 
 
@@ -52,6 +53,7 @@ class Gathered:
     bad: list[str] = field(default_factory=list)
     bad_count: int = 0
     label_sources: Counter[str] = field(default_factory=Counter)
+    remapped: dict[str, tuple[Remapper, int]] = field(default_factory=dict)  # by source layout, with the recordings of it
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -63,8 +65,8 @@ class Gathered:
 class Gather:
     """The reading pass over all units of a format."""
 
-    def __init__(self, settings: DatasetConvert, found: table.Found, say: Say) -> None:
-        self.settings, self.found, self.say = settings, found, say
+    def __init__(self, settings: DatasetConvert, found: table.Found, tell: Say) -> None:
+        self.settings, self.found, self.tell = settings, found, tell
         self.root = Path(str(settings.data))
         self.table: Lookup[Said] | None = read_table(Path(str(settings.label_file))) if is_set(settings.label_file) else None
         self.segments: Lookup[list[Segment]] | None = (
@@ -73,8 +75,10 @@ class Gather:
         self.out = Gathered(Cutter(settings, self._leave_out))
         self.names: set[str] = set()
         self.first: tuple[str, str, int, tuple[str, ...]] | None = None  # what settled it: name, layout, V, channels
+        self.target = graph.resolve(settings.target_layout) if is_set(settings.target_layout) else None
+        self.sources: dict[tuple[str, int], graph.Layout] = {}  # of recordings by what they say of their joints
+        self.remapper: Remapper | None = None  # of the recording in hand
         self.offset = 0
-        self.spoken = time.monotonic()
 
     def gather(self, scratch: Path) -> Gathered:
         """Write the windows of all recordings to ``scratch``.
@@ -87,14 +91,16 @@ class Gather:
             columns=dict(self.settings.columns) or None,
             layout=self.settings.layout if is_set(self.settings.layout) else None,
             size=(self.settings.input_width, self.settings.input_height),
+            settings=self.settings,
         )
-        count = len(self.found.units)
-        with scratch.open("wb") as file:
-            for number, unit in enumerate(self.found.units):
-                for recording in self.found.reader.read(unit, self.root, options):
+        units = self.found.units()
+        with scratch.open("wb") as file, Progress(f"reading {self.root}", self.tell) as progress:
+            for number, (reader, unit) in enumerate(units):
+                for recording in reader.read(unit, self.root, options):
                     self._take(recording, unit, file)
-                    self._progress(number, count)
-                self._progress(number + 1, count)
+                    progress.what = f"{self.out.recordings} recordings, {len(self.out.windows)} sequences"
+                    progress(number, len(units))
+                progress(number + 1, len(units))
         self._refuse_bad()
         if not self.out.windows:
             raise DataError(self._nothing())
@@ -114,14 +120,6 @@ class Gather:
             count = f"{len(self.out.bad)} or more" if self.out.bad_count > MOST_PROBLEMS else str(len(self.out.bad))
             raise DataError([*self.out.bad, f"bad records: {count}; dataset_convert.on_error=skip leaves them out"])
 
-    def _progress(self, done: int, count: int) -> None:
-        if time.monotonic() - self.spoken >= SECONDS_BETWEEN_WORDS:
-            self.spoken = time.monotonic()
-            self.say(
-                f"[{'#' * round(20 * done / count):<20}] {done} of {count} inputs read: {self.out.recordings} recordings, "
-                f"{len(self.out.windows)} sequences"
-            )
-
     def _leave_out(self, name: str, reason: str) -> None:
         self.out.left_out.append({"name": name, "reason": reason})
 
@@ -139,6 +137,8 @@ class Gather:
         subject = (said.subject if said else None) or recording.subject
         pieces = self._pieces(recording, self._label(recording, unit, said, folders))
         people, linked = tracking.tracks(recording) if pieces else ([], 0)
+        if self.remapper is not None:
+            people = _remapped(self.remapper, people)
         out.people += len(people)
         out.linked += linked
         if pieces and not people:
@@ -162,6 +162,8 @@ class Gather:
                 self._leave_out(recording.name, "nobody is seen in it")
             return False
         joints, channels = counts.pop(), tuple(recording.channels)
+        if self.target is not None:
+            return self._fits_target(recording, joints, channels)
         if self.first is None:
             out.layout = layout_of(recording.layout, joints, self.settings)
             out.cutter.channels = tracking.chosen(channels, self.settings.channels)
@@ -173,9 +175,41 @@ class Gather:
         self.bad(
             recording.name,
             f"it has {joints} joints ({recording.layout}) with {', '.join(channels)}; {name} has {count} ({layout}) with "
-            f"{', '.join(settled)}; convert different skeletons separately",
+            f"{', '.join(settled)}; set dataset_convert.target_layout to bring them to one, or convert them separately",
         )
         return False
+
+    def _fits_target(self, recording: Recording, joints: int, channels: tuple[str, ...]) -> bool:
+        """Any skeleton fits that has joints of the target; the first recording settles the channels that are written."""
+        out, target = self.out, self.target
+        assert target is not None
+        try:
+            source = self.sources.get((recording.layout, joints)) or layout_of(recording.layout, joints, self.settings)
+            chosen = tracking.chosen(channels, self.settings.channels)
+        except DataError as error:
+            if self.first is None and self.settings.on_error == "fail":
+                raise  # about the settings rather than this recording
+            self.bad(recording.name, "; ".join(error.problems))
+            return False
+        self.sources[recording.layout, joints] = source
+        written = tuple(channels[i] for i in chosen)
+        remapper, count = out.remapped.get(source.name) or (Remapper(source, target), 0)
+        if remapper.count("missing") == target.num_joints:
+            self.bad(recording.name, f"no joint of {target.name} can be had from those of {source.name}")
+            return False
+        if self.first is None:
+            out.layout, out.channels = target, written
+            self.first = (recording.name, source.name, joints, written)
+        if written != out.channels:
+            self.bad(
+                recording.name,
+                f"it would be written with {', '.join(written)}, {self.first[0]} with {', '.join(out.channels)}; set "
+                f"dataset_convert.channels to what both have, such as x,y",
+            )
+            return False
+        out.remapped[source.name] = remapper, count + 1
+        out.cutter.channels, self.remapper = chosen, remapper
+        return True
 
     def _split(self, recording: Recording) -> tuple[Said | None, list[str], str | None]:
         """What the table says of a recording, its folders below one named train, val or test, and its set if it is given."""
@@ -242,6 +276,18 @@ class Gather:
         return f"{self.root} gives no sequence of its {self.out.recordings} recordings: {listed}{hint}"
 
 
+def _remapped(remapper: Remapper, people: list[tracking.Track]) -> list[tracking.Track]:
+    """The people with the joints of the target, less the frames in which none of those is seen."""
+    brought = []
+    for track in people:
+        poses = remapper(np.stack(track.poses))
+        seen: np.ndarray = np.asarray(poses.any(axis=(1, 2)))
+        if seen.any():
+            frames = [frame for frame, there in zip(track.frames, seen, strict=True) if there]
+            brought.append(tracking.Track(track.name, frames, list(poses[seen])))
+    return brought
+
+
 def layout_of(name: str, joints: int, settings: DatasetConvert) -> graph.Layout:
     """The layout of the data: what the user says, else what the format says.
 
@@ -251,6 +297,8 @@ def layout_of(name: str, joints: int, settings: DatasetConvert) -> graph.Layout:
     known = graph.LAYOUTS.get(name)
     said = graph.resolve(str(settings.layout)) if is_set(settings.layout) else None
     layout = said or known
+    if said and known and is_set(settings.target_layout) and said.num_joints != joints:
+        layout = known  # of several skeletons the one that the format tells
     if layout is not None and layout.num_joints == joints:
         return layout
     fitting = [key for key, other in graph.LAYOUTS.items() if other.num_joints == joints]

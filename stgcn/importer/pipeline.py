@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from stgcn import files, graph, splits
+from stgcn import graph, splits
 from stgcn.config import DatasetConvert, is_set
 from stgcn.errors import RefusedError, SpecError
 from stgcn.formats import table
 from stgcn.importer import card, division, writing
 from stgcn.importer.gather import Gather, Say
+from stgcn.workshop import workshop
 
 HIDDEN = ".importing-"
 
 
-def convert(folder: Path, settings: DatasetConvert, found: table.Found, say: Say) -> dict[str, Any]:
-    """Import the recordings of ``found`` into ``folder``; ``say`` hears how far it is.
+def convert(folder: Path, settings: DatasetConvert, found: table.Found, say: Say, tell: Say) -> dict[str, Any]:
+    """Import the recordings of ``found`` into ``folder``; ``say`` hears what was done, ``tell`` how far it is.
 
     Raises:
         SpecError: settings that contradict each other.
@@ -37,16 +32,16 @@ def convert(folder: Path, settings: DatasetConvert, found: table.Found, say: Say
             f"{folder} holds {', '.join(strangers)}, which no conversion wrote; choose another results folder, so that "
             f"nothing is lost"
         )
-    with _workshop(folder) as workshop:
-        scratch = workshop / "windows.f32"
-        gathered = Gather(settings, found, say).gather(scratch)
+    with workshop(folder, HIDDEN) as place:
+        scratch = place / "windows.f32"
+        gathered = Gather(settings, found, tell).gather(scratch)
         divided = division.divide(gathered, settings)
         say(f"{len(gathered.windows)} sequences of {gathered.recordings} recordings; writing {', '.join(divided.sets)}")
-        shapes = writing.write_sets(workshop, scratch, gathered, divided)
+        shapes = writing.write_sets(place, scratch, gathered, divided)
         scratch.unlink()
         facts = card.facts(gathered, divided, settings, found, shapes)
-        writing.write_rest(workshop, gathered, divided, facts, card.text(facts))
-        made = writing.move_in(workshop, folder)
+        writing.write_rest(place, gathered, divided, facts, card.text(facts))
+        made = writing.move_in(place, folder)
     metrics = {
         "sequences": sum(shape[0] for shape in shapes.values()),
         **{name: shape[0] for name, shape in shapes.items()},
@@ -58,37 +53,6 @@ def convert(folder: Path, settings: DatasetConvert, found: table.Found, say: Say
     }
     artifacts = {"dataset": str(folder), **{name.partition(".")[0]: str(folder / name) for name in made}}
     return {"metrics": metrics, "artifacts": artifacts}
-
-
-@contextmanager
-def _workshop(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside the results, gone at the end, however it ends; one left by a killed import goes too."""
-    _sweep(files.make_folder(folder))
-    place = folder / f"{HIDDEN}{secrets.token_hex(6)}"
-    try:
-        place.mkdir()
-        lock = os.open(place, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield place
-        finally:
-            os.close(lock)
-    except OSError as error:
-        raise files.unwritable(folder, error) from error
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove the workshops whose import is dead: nobody holds their lock."""
-    for left in folder.glob(f"{HIDDEN}*"):
-        with suppress(OSError):
-            lock = os.open(left, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left, ignore_errors=True)
-            finally:
-                os.close(lock)
 
 
 def _check(settings: DatasetConvert) -> None:
@@ -103,10 +67,11 @@ def _check(settings: DatasetConvert) -> None:
             splits.shares(settings.split)
     except SpecError as error:
         problems += error.problems
-    try:
-        if is_set(settings.layout):
-            graph.resolve(str(settings.layout))
-    except SpecError as error:
-        problems += error.problems
+    for layout in (settings.layout, settings.target_layout):
+        try:
+            if is_set(layout):
+                graph.resolve(layout)
+        except SpecError as error:
+            problems += error.problems
     if problems:
         raise SpecError(problems)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import pickle
 from collections.abc import Mapping
@@ -10,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from stgcn import files, splits
+from stgcn import files, people, splits
 from stgcn.importer.division import Divided
 from stgcn.importer.gather import Gathered
 
@@ -21,6 +23,7 @@ MADE = (
     "label_map.json",
     "layout.json",
     "card.md",
+    people.TABLES[0],
     MARK,
 )
 PICKLE_PROTOCOL = 4
@@ -54,11 +57,16 @@ def write_sets(place: Path, scratch: Path, gathered: Gathered, divided: Divided)
 
 
 def write_rest(place: Path, gathered: Gathered, divided: Divided, facts: Mapping[str, Any], text: str) -> None:
-    """Write label_map.json, layout.json, card.md and data_card.json."""
+    """Write label_map.json, layout.json, subjects.csv, card.md and data_card.json."""
     if divided.label_map:
         files.write_json(place / "label_map.json", divided.label_map)
     if gathered.layout is not None:
         files.write_json(place / "layout.json", gathered.layout.as_plain())
+    known = [(window.name, window.subject) for window in gathered.windows if window.subject]
+    if known:
+        table = io.StringIO()
+        csv.writer(table, lineterminator="\n").writerows([("sample", "subject"), *known])
+        files.write_text(place / people.TABLES[0], table.getvalue())
     files.write_text(place / "card.md", text)
     hashes = {path.name: files.sha256(path) for path in sorted(place.glob("*.npy"))}
     files.write_json(place / MARK, {**facts, "sha256": hashes})

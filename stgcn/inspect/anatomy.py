@@ -19,6 +19,7 @@ from stgcn.inspect.source import Part
 from stgcn.inspect.view import View, selection
 
 FITS, MISFIT, CLEARLY = 0.30, 0.40, 0.10  # strain of a skeleton: usual up to, surely wrong from, better by so much
+SPEC, MODEL = "the spec", "the model"  # who says a layout before an action
 FEWEST = 4  # joints below which nothing can be told
 
 
@@ -27,7 +28,7 @@ class Skeleton:
     """The layout that is taken to be that of the data, where it is from, and how well each known layout fits (0 best)."""
 
     layout: Layout | None
-    source: str  # "given", "layout.json", "info.json", "likely" or "unknown"
+    source: str  # "given", "layout.json", "info.json", "likely" or "unknown"; before an action SPEC or MODEL
     strain: float | None
     candidates: dict[str, float]
     bones: tuple[tuple[int, int], ...]  # what the data itself suggests
@@ -63,7 +64,7 @@ def find(folder: Path, wanted: str | None, sample: np.ndarray, view: View, findi
     found = strain(layout, spread) if layout is not None and spread is not None else None
     bones = suggested_bones(spread, joints) if spread is not None else ()
     result = Skeleton(layout, source, found, candidates, bones)
-    findings += _judge(result)
+    findings += judge(result)
     return result
 
 
@@ -154,7 +155,8 @@ def fits_better(skeleton: Skeleton) -> str | None:
     return best if least < skeleton.strain - CLEARLY and least < MISFIT else None
 
 
-def _judge(skeleton: Skeleton) -> list[Finding]:
+def judge(skeleton: Skeleton) -> list[Finding]:
+    """Say that another layout fits clearly better than the one that was taken, or that it fits none."""
     layout, found = skeleton.layout, skeleton.strain
     if layout is None or found is None:
         return []
@@ -163,8 +165,8 @@ def _judge(skeleton: Skeleton) -> list[Finding]:
     if fits_better(skeleton):
         text = (
             f"{best} fits the data better than {layout.name} ({skeleton.source}): strain {least:.2f} against {found:.2f}, "
-            f"where 0 is best and 0.50 is chance. Set model.graph_layout={best}"
-        )
+            f"where 0 is best and 0.50 is chance"
+        ) + ("" if skeleton.source == MODEL else f". Set model.graph_layout={best}")
         return [Finding("error", "layout", text)]
     if found >= MISFIT:
         text = (

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stgcn import labels
-from stgcn.inspect import people
+from stgcn import labels, people
 from stgcn.inspect.finding import Finding, Level
 from stgcn.inspect.measure import Measured
 from stgcn.inspect.source import Part

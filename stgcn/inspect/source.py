@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from stgcn import labels, npy
+from stgcn import labels, npy, people
 from stgcn.errors import DataError
 from stgcn.inspect.finding import Finding
 
 AXES = "(N, C, T, V, M) = sequences, channels, frames, joints, persons"
 SUFFIX = "_data.npy"
-LABEL_SUFFIXES = (".pkl", ".json", ".npy")
+LABEL_SUFFIXES = (".pkl", ".json", ".npy", ".csv")
 ORDER = ("train", "val", "test")
 BLOCK_BYTES = 8 * 2**20
 MOST_CHANNELS = 6
@@ -40,9 +39,10 @@ class Part:
             yield start, self.take(slice(start, start + per_block))
 
     def take(self, which: slice | np.ndarray | list[int]) -> np.ndarray:
-        """Some sequences as float32."""
+        """Some sequences as float32, in memory one person after the other: joints side by side are quick to go over."""
         with np.errstate(over="ignore"):
-            return np.asarray(self.data[which], dtype=np.float32)
+            block = np.asarray(self.data[which], dtype=np.float32)
+        return block if block.shape[4] == 1 else np.ascontiguousarray(np.moveaxis(block, 4, 0)).transpose(1, 2, 3, 4, 0)
 
 
 @dataclass
@@ -81,26 +81,8 @@ def read(folder: str | Path) -> Source:
 
 
 def subjects(source: Source, path: str | Path | None) -> dict[str, str]:
-    """Subject of a sample by its name, from a CSV with the columns sample and subject; {} when there is none.
-
-    Without ``path`` it is looked for as subjects.csv or samples.csv in the folder.
-
-    Raises:
-        DataError: the file that was asked for cannot be used.
-    """
-    named = [Path(path)] if path else [source.folder / "subjects.csv", source.folder / "samples.csv"]
-    for candidate in named:
-        if candidate.is_file():
-            try:
-                with open(candidate, newline="", encoding="utf-8-sig") as file:
-                    rows = csv.DictReader(file)
-                    if {"sample", "subject"} <= set(rows.fieldnames or ()):
-                        return {row["sample"]: row["subject"] for row in rows if row["sample"] and row["subject"]}
-            except (OSError, UnicodeDecodeError, csv.Error) as error:
-                raise DataError(f"{candidate} cannot be read: {error}") from None
-    if path:
-        raise DataError(f"{path} is not a CSV file with the columns sample and subject")
-    return {}
+    """Subject of a sample by its name, see ``stgcn.people.table``."""
+    return people.table(source.folder, path)
 
 
 def _label_map(source: Source) -> dict[str, int] | None:
@@ -174,7 +156,7 @@ def _labels(source: Source, split: str) -> tuple[list[str], np.ndarray | None, P
         )
         return [], None, None
     try:
-        names, ids = labels.read_labels(path)
+        names, ids = labels.read_labels(path, source.label_map)
     except DataError as error:
         source.findings += [Finding("error", "labels", text, split) for text in error.problems]
         return [], None, path

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stgcn.graph import Layout
-from stgcn.inspect.finding import Finding, Level
+from stgcn.inspect.finding import MOST_LISTED, Finding, Level
 from stgcn.inspect.measure import Measured
 from stgcn.inspect.source import Part
 from stgcn.inspect.view import View
@@ -51,12 +51,12 @@ def _apply(rule: Check, parts: Mapping[str, Part], measured: Mapping[str, Measur
         return []
     places.sort(key=lambda place: -float(bad[place[0]][place[1]]))
     counts = {split: n for split in parts if (n := sum(place[0] == split for place in places))}
-    said = [(split, parts[split].names[i], rule.say(measured[split], i)) for split, i in places]
+    said = [(split, parts[split].names[i], rule.say(measured[split], i)) for split, i in places[:MOST_LISTED]]
     listed = [f"{name} ({', '.join(filter(None, (split, words)))})" for split, name, words in said]
     split = next(iter(counts)) if len(counts) == 1 else None
     how_many = f" ({', '.join(f'{name} {n}' for name, n in counts.items())})" if split is None else ""
     text = f"{len(places)} {f'{split} ' if split else ''}sequence{'' if len(places) == 1 else 's'}{how_many} {rule.text}"
-    return [Finding(rule.level, rule.code, text, split, listed, tuple(places[:2]))]
+    return [Finding(rule.level, rule.code, text, split, listed, tuple(places[:2]), len(places))]
 
 
 def _absent() -> list[Check]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from stgcn.errors import DataError
+from stgcn.remap import Remapper
 
 LONGEST_LINE = 2**20  # bytes
-LARGEST = 1e30  # of a coordinate: what float32 holds with room for the network's sums
+LARGEST = 1e30  # of a coordinate, or a time: what float32 holds with room for the network's sums
 LAST_FRAME = 2**53
 
 TrackId = str | int | None
@@ -29,15 +29,23 @@ class Pose(NamedTuple):
 
 
 class LineReader:
-    """Reads lines for a model of the joints ``names`` and so many ``channels``.
+    """Reads lines of poses of the joints ``names``, with so many ``channels``.
 
-    With ``image_size`` (width, height) coordinates are pixels: they become x / width - 0.5 and y / height - 0.5.
+    With ``image_size`` (width, height) coordinates are pixels: they become x / width - 0.5 and y / height - 0.5. ``remapper``
+    brings the joints to those of the model, where the model has others.
     """
 
-    def __init__(self, names: Sequence[str], channels: int, image_size: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        channels: int,
+        image_size: tuple[int, int] | None = None,
+        remapper: Remapper | None = None,
+    ) -> None:
         self.names = list(names)
         self.shape = (len(self.names), channels)
         self.image_size = image_size
+        self.remapper = remapper
 
     def read(self, line: bytes) -> Pose:
         """Read a line.
@@ -52,7 +60,7 @@ class LineReader:
             problems.append(f"frame is {shown(frame)}; allowed: an integer from 0")
         if type(track) not in (str, int, type(None)):
             problems.append(f"track is {shown(track)}; allowed: a text or an integer")
-        if time is not None and not (type(time) in (int, float) and math.isfinite(time)):
+        if time is not None and not (type(time) in (int, float) and abs(time) <= LARGEST):
             problems.append(f"time is {shown(time)}; allowed: a number")
         if problems:
             raise DataError(", ".join(problems))
@@ -79,14 +87,15 @@ class LineReader:
         points = points.astype(np.float64)
         if not (np.abs(points) <= LARGEST).all():  # NaN is not
             raise DataError("joints holds numbers that are infinite or too large")
-        return (points if self.image_size is None else self._from_pixels(points)).astype(np.float32)
+        points = points if self.image_size is None else self._from_pixels(points)
+        return (points if self.remapper is None else self.remapper(points)).astype(np.float32)
 
     def _by_name(self, joints: dict[str, Any]) -> list[Any]:
         unknown = [name for name in joints if name not in self.names]
         if unknown:
             near = difflib.get_close_matches(unknown[0], self.names, 1)
             raise DataError(
-                f"the model has no joint {shown(unknown[0])}"
+                f"there is no joint {shown(unknown[0])}"
                 + (f"; did you mean {near[0]}?" if near else f"; allowed: {', '.join(self.names)}")
             )
         return [joints.get(name) for name in self.names]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from stgcn.errors import DataError
 
 NTU = re.compile(r"S\d{3}C\d{3}P(\d{3})R\d{3}A\d{3}")
 WORDS = ("subject", "subj", "person", "performer", "actor", "user", "sub", "p", "s")
 ENOUGH = 0.9  # share of names in which the pattern must be found
+BY_TABLE = "the table of subjects"
+TABLES = ("subjects.csv", "samples.csv")  # beside the data, with the columns sample and subject
 
 
-def subjects(names: Sequence[str], table: Mapping[str, str]) -> tuple[list[str | None], str]:
+def subjects(names: Sequence[str], by_name: Mapping[str, str]) -> tuple[list[str | None], str]:
     """Subject of each sample, None where unknown, and in words how it was told; all None when names do not tell."""
-    if table and sum(name in table for name in names) >= ENOUGH * len(names):
-        return [table.get(name) for name in names], "the table of subjects"
+    if by_name and sum(name in by_name for name in names) >= ENOUGH * len(names):
+        return [by_name.get(name) for name in names], BY_TABLE
     found = [match[1] if (match := NTU.search(name)) else None for name in names]
     if _told(found):
         return found, "names such as S001C001P003R001A007"
@@ -24,6 +30,28 @@ def subjects(names: Sequence[str], table: Mapping[str, str]) -> tuple[list[str |
             example = next(name for name, subject in zip(names, found, strict=True) if subject)
             return found, f"names such as {example}"
     return [None] * len(names), ""
+
+
+def table(folder: str | Path, path: str | Path | None = None) -> dict[str, str]:
+    """Subject of a sample by its name, from a CSV with the columns sample and subject; {} when there is none.
+
+    Without ``path`` it is looked for as subjects.csv or samples.csv in ``folder``.
+
+    Raises:
+        DataError: the file that was asked for cannot be used.
+    """
+    for candidate in [Path(path)] if path else [Path(folder) / name for name in TABLES]:
+        if candidate.is_file():
+            try:
+                with open(candidate, newline="", encoding="utf-8-sig") as file:
+                    rows = csv.DictReader(file)
+                    if {"sample", "subject"} <= set(rows.fieldnames or ()):
+                        return {row["sample"]: row["subject"] for row in rows if row["sample"] and row["subject"]}
+            except (OSError, UnicodeDecodeError, csv.Error) as error:
+                raise DataError(f"{candidate} cannot be read: {error}") from None
+    if path:
+        raise DataError(f"{path} is not a CSV file with the columns sample and subject")
+    return {}
 
 
 def _told(found: Sequence[str | None]) -> bool:

@@ -1,0 +1,94 @@
+"""What a search and a series do alike with the jobs they run: read what came of one, find the best, keep its checkpoints only.
+
+Knows records; starts nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from runner.errors import Canceled, JobFailed, Problem
+from runner.jobs import JobStore
+
+Trial = dict[str, Any]  # of a record: at least number, job_id, state, params, value, error, seconds
+
+
+class Hopeless(Exception):
+    """Ends it all: what went wrong lies in the user's input, and every further job would meet it."""
+
+    def __init__(self, error: JobFailed) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def value(record: dict[str, Any], metric: str, *, ended: bool) -> float:
+    """The metric that came of a job; ``ended`` says that the whole is to end.
+
+    Raises:
+        JobFailed: nothing came of it. Canceled: it was canceled, and the whole with it.
+    """
+    if record["state"] == "CANCELED" and ended:
+        raise Canceled(f"trial {record['id']} was canceled", exit_code=(record.get("error") or {}).get("exit_code", 143))
+    if record["state"] != "COMPLETE":
+        error = record.get("error") or {}
+        why = record["transitions"][-1]["message"] if record["state"] == "CANCELED" else error.get("message", "")
+        raise JobFailed(
+            f"{record['id']}: {why or record['state']}",
+            problems=[Problem(**problem) for problem in error.get("problems", [])],
+            exit_code=error.get("exit_code", 1) if record["state"] == "ERROR" else 1,
+        )
+    found = record["metrics"].get(metric)
+    if not isinstance(found, int | float) or math.isnan(found):
+        raise JobFailed(f"{record['id']}: the metric {metric} is not a number ({found!r})")
+    return float(found)
+
+
+def fail(trial: Trial, error: JobFailed) -> None:
+    """Note in ``trial`` why it failed.
+
+    Raises:
+        Hopeless: wrong data or a checkpoint that does not fit, which no other parameters would mend.
+    """
+    trial["error"] = error.message.removeprefix(f"{trial['job_id']}: ")
+    if error.exit_code != 1:
+        raise Hopeless(error) from None
+
+
+def best(trials: list[Trial], direction: str) -> Trial | None:
+    """Number, job, value and parameters of the best trial that has a value."""
+    done = [t for t in trials if t["value"] is not None]
+    if not done:
+        return None
+    pick = min if direction == "minimize" else max
+    found = pick(done, key=lambda t: t["value"])
+    return {key: found[key] for key in ("number", "job_id", "value", "params")}
+
+
+def retain(store: JobStore, trials: list[Trial], winner: Trial | None) -> list[str]:
+    """Delete the checkpoints of ended trials that are not the best so far; what was deleted is recorded."""
+    deleted = []
+    for trial in trials:
+        kept = winner is not None and trial["job_id"] == winner["job_id"]
+        if kept or trial.get("retained") is False or trial["state"] == "CANCELED":  # a canceled one can be resumed
+            continue
+        folder = Path(store.read(trial["job_id"])["results_dir"])
+        for path in sorted([*folder.glob("*.pth")]):
+            path.unlink()
+            deleted.append(str(path))
+        trial["retained"] = False
+    return deleted
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def short(thing: Any) -> str:
+    """A value in a line for people."""
+    return f"{thing:.4g}" if isinstance(thing, float) else str(thing)

@@ -1,0 +1,58 @@
+"""Work done in a copy of this process, which shares what is in memory already and gives its answer as bytes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from typing import NoReturn
+
+MOST = 4  # processes at work at once, this one among them
+
+
+def spare() -> int:
+    """How many copies have a processor of their own, beside this process; none where forking is not done."""
+    return min(MOST, len(os.sched_getaffinity(0))) - 1 if sys.platform == "linux" else 0
+
+
+class Forked:
+    """A function at work in a copy of this process. It must not use what other threads of this process may hold."""
+
+    def __init__(self, work: Callable[[], bytes]) -> None:
+        read_end, write_end = os.pipe()
+        self.pipe = os.fdopen(read_end, "rb")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of other threads, such as those of numpy
+            self.pid = os.fork()
+        if self.pid == 0:
+            _work(work, write_end)
+        os.close(write_end)
+
+    def answer(self) -> bytes | None:
+        """What the function gave; None when it failed. Waits for it; asked once."""
+        with self.pipe:
+            said = self.pipe.read()
+        failed = os.waitpid(self.pid, 0)[1]
+        self.pid = 0
+        return None if failed else said
+
+    def stop(self) -> None:
+        """End it, if it did not end by itself."""
+        self.pipe.close()
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = 0
+
+
+def _work(work: Callable[[], bytes], write_end: int) -> NoReturn:
+    status = 1
+    try:
+        said = work()
+        with os.fdopen(write_end, "wb") as pipe:
+            pipe.write(said)
+        status = 0
+    finally:
+        os._exit(status)  # whatever happens, the copy does nothing that is up to the original
