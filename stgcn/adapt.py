@@ -35,8 +35,13 @@ def adapted(dataset: config.Dataset, train: SkeletonSet, layout: Layout) -> tupl
     preparation, augmentation = dataset.preparation, dataset.augmentation
     said = []
     if preparation.confidence_channel == AUTO_CHANNEL:
-        channel = _score_channel(train)
+        channel, unclear = _score_channel(train)
         preparation = replace(preparation, confidence_channel=channel)
+        if unclear:
+            said.append(
+                "dataset.preparation.confidence_channel: every channel lies between 0 and 1, so nobody can tell whether the "
+                f"last one is a score; it is taken for a coordinate. If it is a score, set confidence_channel={unclear}"
+            )
         if channel >= 0:
             said.append(
                 f"dataset.preparation.confidence_channel: {channel}, whose values lie between 0 and 1, those of others not"
@@ -66,15 +71,17 @@ def _sample(train: SkeletonSet) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, LOOKED_AT)).round().astype(int))
 
 
-def _score_channel(train: SkeletonSet) -> int:
-    """The channel that looks like a score, -1 where none does."""
+def _score_channel(train: SkeletonSet) -> tuple[int, int]:
+    """The channel that looks like a score, -1 where none does; and the one that may be one for all that is known, or 0."""
     low, high = (
         bound([extreme(train.data[index], axis=(1, 2, 3)) for index in _sample(train)], axis=0)
         for bound, extreme in ((np.min, np.min), (np.max, np.max))
     )
     within = (low >= 0) & (high <= 1)
     last = len(within) - 1
-    return last if last >= 2 and high[last] > 0 and within.tolist() == [False] * last + [True] else -1
+    if last < 2 or not within[last] or high[last] <= 0:
+        return -1, 0
+    return (-1, last if within.all() else 0) if within[:last].any() else (last, 0)
 
 
 def _apart(train: SkeletonSet, preparation: config.Preparation) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Generic, NamedTuple, TypeVar
@@ -42,7 +43,7 @@ class Lookup(Generic[T]):
 
     def __init__(self, entries: Mapping[str, T]) -> None:
         self.entries = dict(entries)
-        self.used: set[str] = set()
+        self.used: dict[str, list[str]] = {}  # by entry, the recordings that it was given to
         self.short: dict[str, list[str]] = {}
         for key in entries:
             self.short.setdefault(_plain(key), []).append(key)
@@ -52,9 +53,14 @@ class Lookup(Generic[T]):
         for candidate in (name, _plain(name), PurePosixPath(_plain(name)).name):
             keys = [candidate] if candidate in self.entries else self.short.get(candidate, [])
             if len(keys) == 1:
-                self.used.add(keys[0])
+                self.used.setdefault(keys[0], []).append(name)
                 return self.entries[keys[0]]
         return None
+
+    def ambiguous(self) -> list[str]:
+        """Entries that were given to several recordings, in words; which one is meant is for the user to say."""
+        several = [(key, names) for key, names in self.used.items() if len(names) > 1]
+        return [f"{key!r} could be {', '.join(names[:3])}{', ...' * (len(names) > 3)}" for key, names in several]
 
     def unused(self) -> list[str]:
         """Entries that no recording asked for."""
@@ -62,8 +68,11 @@ class Lookup(Generic[T]):
 
 
 def _plain(name: str) -> str:
-    """A name without suffix, and with '/' between folders: 'walk\\a.mp4' -> 'walk/a'."""
-    path = PurePosixPath(name.replace("\\", "/").strip().removeprefix("./"))
+    """A name without suffix, and with '/' between folders: 'walk\\a.mp4' -> 'walk/a'.
+
+    Letters such as ü are brought to one character: file systems and tables write them as one or two.
+    """
+    path = PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/").strip().removeprefix("./"))
     return str(path.with_name(path.name.split(".")[0] or path.name)) if path.name else str(path)
 
 

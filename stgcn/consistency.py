@@ -74,6 +74,8 @@ def _of_augmentation(settings: config.TrainSpec) -> list[str]:
             f"{key}.shift moves the body, and dataset.preparation.center={dataset.preparation.center} puts every body at the "
             "same place; set one of them to its default"
         )
+    if -1 < asked.mirror < 0:
+        found.append(f"{key}.mirror is {asked.mirror:g}; allowed: a probability from 0 to 1, or -1, which looks at the data")
     if asked.mirror > 0 and (layout := _layout(settings)) and not layout.pairs:
         found.append(
             f"{key}.mirror exchanges left and right joints, and the layout {layout.name} names no pairs of them; add `pairs` "

@@ -21,7 +21,9 @@ def rows(path: Path, required: Iterable[tuple[str, ...]]) -> Iterator[tuple[int,
     try:
         if path.stat().st_size > MOST_BYTES:
             raise DataError(f"{path} is larger than {MOST_BYTES >> 20} MiB; expected a table of labels")
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text, at byte {error.start}; save it as CSV in UTF-8") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     head = text.partition("\n")[0]

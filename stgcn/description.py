@@ -97,7 +97,8 @@ def _at_odds(model: config.Model, dataset: config.Dataset) -> list[str]:
 
 def _stream_problems(streams: object) -> list[str]:
     if not isinstance(streams, list | tuple) or not streams:
-        return [f"dataset.streams is {streams!r}; allowed: one or more of {', '.join(STREAMS)}"]
+        shown = "[]" if streams == () else repr(streams)
+        return [f"dataset.streams is {shown}; allowed: one or more of {', '.join(STREAMS)}"]
     wrong = [f"dataset.streams: {name!r} is not one of {', '.join(STREAMS)}" for name in streams if name not in STREAMS]
     twice = sorted({str(name) for name in streams if streams.count(name) > 1})
     return wrong + ([f"dataset.streams names {', '.join(twice)} more than once"] if twice else [])

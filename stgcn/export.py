@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from stgcn import checkpoint, config, files
 from stgcn.action import Started, started
 from stgcn.config import is_set
-from stgcn.description import CALIBRATION, KEY, class_names, num_joints
+from stgcn.description import CALIBRATION, KEY, class_names, num_joints, preparation_of
 from stgcn.errors import RefusedError, SpecError, TrainerError
 from stgcn.fusion import Fused
 from stgcn.network import networks_of
@@ -71,6 +71,13 @@ def main(action: Started) -> dict[str, Any]:
     network, description = checkpoint.network(checkpoint.read(own.checkpoint), settings.model, settings.dataset)
     network.eval()
     frames = own.sequence_length if own.sequence_length > 0 else None
+    window = preparation_of(description).window
+    if frames and window > 0 and frames != window:
+        raise SpecError(
+            f"export.sequence_length is {frames}, but what this model is given has {window} frames after its preparation "
+            f"(dataset.preparation.window); set it to {window}, or to -1 for any length. For a network that takes {frames} "
+            "frames as they come, train with dataset.preparation.window=-1"
+        )
     persons = description["num_persons"] or PERSONS.get(description["layout"]["name"], 1)
     shape = InputShape(description["input_channels"], frames, num_joints(description), persons)
     with files.replacing(target) as temporary:

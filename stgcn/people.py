@@ -50,7 +50,8 @@ def table(folder: str | Path, path: str | Path | None = None) -> dict[str, str]:
             except (OSError, UnicodeDecodeError, csv.Error) as error:
                 raise DataError(f"{candidate} cannot be read: {error}") from None
     if path:
-        raise DataError(f"{path} is not a CSV file with the columns sample and subject")
+        missing = "no such file" if not Path(path).exists() else "it is not a CSV file with the columns sample and subject"
+        raise DataError(f"{path}: {missing}")
     return {}
 
 

@@ -17,6 +17,7 @@ WORDS = {
     "test": ("test", "testing", "tst", "eval"),
 }
 DEFAULT = (0.7, 0.15, 0.15)
+ROUNDED = 0.015  # shares such as 0.33,0.33,0.33 are 1 nearly
 TRIES = 64  # orders tried where a group holds several classes
 MANY_GROUPS = 500
 
@@ -33,7 +34,7 @@ def shares(text: str) -> tuple[float, float, float]:
     """Read "0.7,0.15,0.15" (or "70,15,15"); two numbers leave test empty.
 
     Raises:
-        SpecError: not two or three numbers of 0 or more, or none for train.
+        SpecError: not two or three numbers of 0 or more, none for train, or fractions that do not add up to 1 (or 100).
     """
     try:
         numbers = [float(part) for part in text.replace("/", ",").replace(" ", ",").split(",") if part]
@@ -47,6 +48,9 @@ def shares(text: str) -> tuple[float, float, float]:
             f"dataset_convert.split is {text!r}; expected auto, given, subject, or shares of train, val and test such as "
             f"0.7,0.15,0.15"
         )
+    whole = all(number.is_integer() for number in numbers)  # 6/2/2 are parts, of whatever they add up to
+    if not whole and min(abs(total - 1), abs(total / 100 - 1)) > ROUNDED:
+        raise SpecError(f"dataset_convert.split is {text!r}: the shares add up to {total:g}; expected 1, as in 0.7,0.15,0.15")
     return (numbers[0] / total, numbers[1] / total, numbers[2] / total)
 
 

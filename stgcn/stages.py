@@ -29,9 +29,11 @@ def problems(network: str, width: object, stages: object) -> list[str]:
     found = []
     fewest = FEWEST[network]
     if not isinstance(width, int) or isinstance(width, bool) or width < fewest:
-        found.append(f"model.width is {width!r}; {network} needs at least {fewest}, one for each branch of its narrowest block")
+        found.append(
+            f"model.width is {width!r}; model.model_type {network} needs at least {fewest}, one for each branch of a block"
+        )
     elif network == "Sep-GCN" and width % GROUPS:
-        found.append(f"model.width is {width}; Sep-GCN needs a multiple of {GROUPS}: so many groups of channels share it")
+        found.append(f"model.width is {width}; model.model_type Sep-GCN needs a multiple of {GROUPS}: so many groups share it")
     if (
         not isinstance(stages, Sequence)
         or not 1 <= len(stages) <= MOST_STAGES

@@ -30,6 +30,7 @@ from stgcn.graph import resolve
 from stgcn.inspect import before
 from stgcn.module import RAW, PoseClassifier
 from stgcn.network import build, for_streams, kind_of
+from stgcn.network import sizes as shape_of
 from stgcn.prepare import sizes
 from stgcn.status import StatusLog
 
@@ -227,14 +228,16 @@ def start_from(
         CheckpointError: nothing fits, or it is another kind of network.
         SpecError: everything fits, so that nothing would be left to learn while it is frozen.
     """
-    kind = kind_of(pretrained.weights)
+    kind, advice = kind_of(pretrained.weights), to_start_from(pretrained.weights, description)
     if kind != description["network"]:
         raise CheckpointError(
-            f"{pretrained.path} is of {kind}, model.model_type is {description['network']}: layers of one do not fit the other"
+            f"{pretrained.path} is of {kind}, model.model_type is {description['network']}: layers of one do not fit the "
+            f"other{advice}"
         )
     taken = finetune.take(network, for_streams(network, pretrained.weights), pretrained.description, description)
-    if not taken.tensors:
-        raise CheckpointError(f"{pretrained.path} is of another network, no tensor fits: {'; '.join(taken.skipped[:5])}, ...")
+    if not any(name.endswith(".weight") and tensor.dim() > 1 for name, tensor in taken.tensors.items()):
+        skipped = "; ".join(taken.skipped[:5])
+        raise CheckpointError(f"{pretrained.path} is of another network, no layer fits: {skipped}, ...{advice}")
     network.load_state_dict(taken.tensors, strict=False)
     if settings.freeze_epochs and {name for name, _ in network.named_parameters()} <= set(taken.whole):
         raise SpecError(
@@ -246,6 +249,21 @@ def start_from(
     rest = "".join(f"; {what}: {listed(lines)}" for what, lines in parts if lines)
     tell(status, [f"Pretrained weights of {pretrained.path}: {len(taken.whole)} tensors loaded{rest}"])
     return {"pretrained": {"loaded": len(taken.whole), "partly": taken.partly, "skipped": taken.skipped}}
+
+
+def to_start_from(weights: Mapping[str, torch.Tensor], description: Mapping[str, Any]) -> str:
+    """What the settings of the model have to be for layers of ``weights`` to fit; empty where they are so, or nobody knows."""
+    try:
+        own = shape_of(weights)
+    except IndexError:  # tensors of the right names that are no layers
+        return ""
+    wanted = {
+        "model.model_type": (own.network, description["network"]),
+        "model.width": (own.width, description["width"]),
+        "model.stages": (list(own.stages), list(description["stages"])),
+    }
+    said = [f"{key}={theirs}".replace(", ", ",") for key, (theirs, ours) in wanted.items() if theirs != ours]
+    return f". To start from it, set {', '.join(said)}" if said else ""
 
 
 def listed(lines: Sequence[str]) -> str:

@@ -58,19 +58,20 @@ def test_empty_sequences_tell_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "channel"),
+    ("change", "channel", "unclear"),
     [
-        (lambda data: data, -1),
-        (lambda data: np.concatenate([data[:, :2], np.random.default_rng(0).random(data[:, :1].shape)], axis=1), 2),
-        (lambda data: np.random.default_rng(0).random(data.shape), -1),  # places between 0 and 1, too
-        (lambda data: np.clip(data[:, :2], 0, 1), -1),  # two channels are x and y
+        (lambda data: data, -1, False),
+        (lambda data: np.concatenate([data[:, :2], np.random.default_rng(0).random(data[:, :1].shape)], axis=1), 2, False),
+        (lambda data: np.random.default_rng(0).random(data.shape), -1, True),  # places between 0 and 1, too
+        (lambda data: np.clip(data[:, :2], 0, 1), -1, False),  # two channels are x and y
     ],
 )
-def test_the_channel_that_is_a_score(change, channel: int) -> None:
+def test_the_channel_that_is_a_score(change, channel: int, unclear: bool) -> None:
     dataset = Dataset(preparation=Preparation(confidence_channel=-2))
     found, said = adapt.adapted(dataset, skeletons(change(bodies(10, apart=0.2))), COCO)
     assert found.preparation.confidence_channel == channel
-    assert bool(said) == (channel >= 0)
+    assert bool(said) == (channel >= 0 or unclear)
+    assert ("nobody can tell" in str(said)) == unclear
 
 
 def sides(*, both: bool) -> tuple[np.ndarray, np.ndarray]:

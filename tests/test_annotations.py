@@ -25,6 +25,21 @@ def test_a_sample_is_found_by_its_whole_name_or_the_last_part(tmp_path, name, sa
     assert (table.get(name) is not None) == (short or name == "walk/a")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("walk/\u00fc", "u\u0308.mp4"), ("walk/u\u0308", "walk/\u00fc"), ("u\u0308", "\u00fc.mp4")]
+)
+def test_letters_of_two_characters_are_those_of_one(tmp_path, name, said):
+    table = read(tmp_path, f"sample,label\n{said},x\n")
+    assert table.get(name).label == "x"
+    assert not table.unused()
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_another_encoding_is_said_rather_than_misread(tmp_path, encoding):
+    with pytest.raises(DataError, match=r"table\.csv is not UTF-8 text, at byte \d+; save it"):
+        read(tmp_path, "sample,label\na,st\u00fcrzen\n".encode(encoding))
+
+
 def test_an_entry_that_could_mean_two_is_not_guessed(tmp_path):
     table = read(tmp_path, "sample,label\na.mp4,x\na.avi,y\n")
     assert table.get("a") is None

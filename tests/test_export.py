@@ -124,6 +124,22 @@ def test_masked_networks_in_any_length(tmp_path: Path, model: dict, dataset: dic
         np.testing.assert_allclose(found[1:2], alone, atol=1e-4)
 
 
+def test_a_fixed_length_is_that_of_prepared_sequences(tmp_path: Path) -> None:
+    spec = small_spec(tmp_path)
+    path = Path(spec["export"]["checkpoint"])
+    content = torch.load(path, weights_only=True)
+    content["pose_classification"]["preparation"]["window"] = 8
+    torch.save(content, path)
+    spec["export"]["sequence_length"] = 12
+    with pytest.raises(
+        errors.SpecError, match=r"sequence_length is 12, but .* 8 frames after its preparation .*set it to 8, or to -1"
+    ):
+        export.run(spec)
+    assert not list(tmp_path.rglob("*.onnx"))
+    spec["export"]["sequence_length"] = 8
+    assert export.run(spec)["metrics"]["input_shape"] == ["batch", 3, 8, 17, 1]
+
+
 def small_spec(folder: Path, **own: object) -> dict:
     checkpoint = write_checkpoint(folder / "model.pth")
     return {"results_dir": str(folder), "export": {"checkpoint": str(checkpoint), **own}}

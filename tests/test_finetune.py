@@ -312,6 +312,14 @@ def test_another_kind_of_network_is_refused(tmp_path: Path, pretrained: Path) ->
     spec["model"]["model_type"] = "CTR-GCN"
     with pytest.raises(errors.CheckpointError, match=r"is of ST-GCN, model\.model_type is CTR-GCN"):
         train.run(spec)
+    spec["model"] |= {"model_type": "Sep-GCN", "width": 16, "stages": [1, 2]}
+    with pytest.raises(errors.CheckpointError) as caught:
+        train.run(spec)
+    advice = str(caught.value).partition("To start from it, set ")[2]
+    assert advice == "model.model_type=ST-GCN, model.width=8, model.stages=[1,1]"
+    spec["model"] |= {"model_type": "ST-GCN", "width": 16, "stages": [1, 1]}
+    with pytest.raises(errors.CheckpointError, match=r"no layer fits: .*, set model\.width=8$"):
+        train.run(spec)  # of which the norm of the input alone would fit
 
 
 def test_a_resume_keeps_to_the_fine_tuning_it_began_as(tmp_path: Path, pretrained: Path) -> None:

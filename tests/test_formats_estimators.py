@@ -134,6 +134,7 @@ def test_openpose_names_what_it_cannot_use(tmp_path):
     assert "10 joints" in bad[0][1]
     assert "not numbers" in bad[1][1]
     assert "truncated" in bad[4][1]
+    assert bad[4][1].startswith("it is broken in record")  # the file is named already
 
 
 def test_other_joint_counts_need_a_layout(tmp_path):

@@ -272,6 +272,83 @@ def test_a_target_layout_that_cannot_be_had(tmp_path):
     assert (card["format"], card["input_channels"], card["confidence_channel"]) == ("coco_json, mediapipe", 2, -1)
 
 
+def test_empty_files_are_said_to_be_empty(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.json").touch()
+    with pytest.raises(dataset_convert.DataError, match=r"1 \.json \(1 of them empty\); broken: a\.json is not .*; formats: "):
+        convert(tmp_path)
+
+
+def test_broken_arrays_are_named_alone_and_among_good_ones(tmp_path):
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "ragged.npy", np.array([np.zeros(2), np.zeros(3)], dtype=object), allow_pickle=True)
+    with pytest.raises(dataset_convert.DataError, match=r"broken: ragged\.npy holds Python objects \(ragged sequences\?\)"):
+        convert(tmp_path)
+    numpy(tmp_path / "in")
+    good = sorted((tmp_path / "in").rglob("*.npy"))[0]
+    (good.parent / "short.npy").write_bytes(good.read_bytes()[:-40])
+    with pytest.raises(dataset_convert.DataError) as caught:
+        convert(tmp_path)
+    assert [problem for problem in caught.value.problems if "short.npy: is truncated" in problem]
+    assert [problem for problem in caught.value.problems if "ragged.npy: holds Python objects" in problem]
+    assert convert(tmp_path, on_error="skip")[0]["metrics"]["bad_records"] == 2
+
+
+def test_links_to_folders_are_followed_but_not_round_in_a_circle(tmp_path):
+    openpose(tmp_path / "elsewhere")
+    (tmp_path / "in").mkdir()
+    for label in CLASSES:
+        (tmp_path / "in" / label).symlink_to(tmp_path / "elsewhere" / label)
+    (tmp_path / "elsewhere" / "walk" / "up").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "walk" / "itself").symlink_to(tmp_path / "elsewhere" / "walk")
+    deepstream(tmp_path / "bodies")
+    (tmp_path / "bodies" / "walk" / "up").symlink_to(tmp_path / "bodies")
+    (tmp_path / "linked").symlink_to(tmp_path / "bodies")
+    for data in ("elsewhere", "in", "linked"):
+        result, _, card = convert(tmp_path, data=str(tmp_path / data))
+        assert result["metrics"]["recordings"] == len(CLASSES) * CLIPS, data
+        assert card["classes"] == sorted(CLASSES)
+
+
+def test_results_below_the_data_are_no_data_of_the_next_run(tmp_path):
+    alphapose(tmp_path / "in")
+    spec = {"results_dir": str(tmp_path / "in" / "out"), "dataset_convert": {"data": str(tmp_path / "in")}}
+    first, second = dataset_convert.run(spec), dataset_convert.run(spec)
+    assert first["metrics"] == second["metrics"]
+    assert first["metrics"]["recordings"] == len(CLASSES) * CLIPS
+
+
+def test_one_coco_file_takes_the_classes_from_the_folders_of_its_images(tmp_path):
+    images, annotations = [], []
+    for label, i, poses in figures(17):
+        for t, pose in enumerate(poses):
+            number = len(images) + 1
+            images.append({"id": number, "file_name": f"{label}/clip{i}/{t:04d}.jpg", "width": 640, "height": 480})
+            annotations.append({"id": number, "image_id": number, "category_id": 1, "keypoints": pose.ravel().tolist()})
+    files.dump(tmp_path / "in" / "keypoints.json", {"images": images, "annotations": annotations})
+    for data in ("in", "in/keypoints.json"):
+        assert convert(tmp_path, data=str(tmp_path / data))[2]["classes"] == sorted(CLASSES)
+
+
+def test_recordings_that_are_each_a_class_are_pointed_out(tmp_path, caplog):
+    openpose(tmp_path / "in")
+    with caplog.at_level("INFO", logger="stgcn"):
+        notes = convert(tmp_path, data=str(tmp_path / "in" / "walk"))[2]["notes"]
+    assert any("every recording is a class of its own, such as clip0" in note for note in notes)
+    assert "to watch: every recording is a class of its own" in caplog.text
+    assert not any("class of its own" in note for note in convert(tmp_path)[2]["notes"])
+
+
+@pytest.mark.parametrize(("pose_type", "says"), [("3dbp", "(joint - pelvis) / focal_length"), ("25dbp", "x / width - 0.5")])
+def test_the_card_says_how_bodypose_was_normalised(tmp_path, pose_type, says):
+    deepstream(tmp_path / "in")
+    for path in (tmp_path / "in").rglob("*.json"):
+        path.write_text(path.read_text().replace("pose3d", {"3dbp": "pose3d", "25dbp": "pose25d"}[pose_type]))
+    card = convert(tmp_path, pose_type=pose_type)[2]
+    assert card["normalisation"].startswith(says)
+    assert card["normalisation"].endswith(pose_type)
+
+
 def test_people_of_a_bodypose_folder_and_what_it_cannot_say(tmp_path):
     deepstream(tmp_path / "in")
     path = tmp_path / "in" / "walk" / "clip0.json"
@@ -308,7 +385,7 @@ def test_a_single_bodypose_file_refuses_what_only_an_import_does(tmp_path):
 
 def test_a_label_table_beside_the_data_is_no_recording(tmp_path):
     csv(tmp_path / "in")
-    lines = [f"clip{i},{label},p{i}" for i in range(1) for label in ("fall",)]
+    lines = [f"{label}/clip{i},{label},p{i}" for i in range(1) for label in ("fall",)]
     (tmp_path / "in" / "labels.csv").write_text("\n".join(["sample,label,subject", *lines]))
     _, _, card = convert(tmp_path, labels="folder", label_file=str(tmp_path / "in" / "labels.csv"))
     assert card["recordings"] == len(CLASSES) * CLIPS

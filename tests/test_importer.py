@@ -185,6 +185,31 @@ def test_a_table_gives_label_subject_and_set(fake, tmp_path):
     assert "1 samples that are not in the data: z" in " ".join(card(tmp_path)["notes"])
 
 
+def test_a_name_that_could_be_several_recordings_labels_none_of_them(fake, tmp_path):
+    for folder in ("walk", "wave"):
+        write(tmp_path / "in", f"{folder}/clip1", frames=40)
+    (tmp_path / "labels.csv").write_text("sample,label\nclip1,walk\n")
+    (tmp_path / "segments.csv").write_text("sample,start,end,label\nclip1,0,20,walk\n")
+    for settings in ({"label_file": str(tmp_path / "labels.csv")}, {"segments": str(tmp_path / "segments.csv")}):
+        with pytest.raises(DataError, match="'clip1' could be walk/clip1, wave/clip1; give the folders too"):
+            convert(tmp_path, on_error="skip", **settings)
+    assert os.listdir(tmp_path / "out" / "dataset_convert") == ["status.json"]
+
+
+def test_a_table_of_which_nothing_fits_is_shown(fake, tmp_path):
+    write(tmp_path / "in", "walk/clip1")
+    (tmp_path / "labels.csv").write_text("sample,label\nclipp1,walk\n")
+    with pytest.raises(DataError, match=r"labels\.csv names 1 samples that are not in the data: clipp1"):
+        convert(tmp_path, label_file=str(tmp_path / "labels.csv"))
+
+
+def test_a_set_that_is_none_is_said_with_the_table_that_has_it(fake, tmp_path):
+    write(tmp_path / "in", "walk/clip1")
+    (tmp_path / "labels.csv").write_text("sample,label,split\nclip1,walk,trian\n")
+    with pytest.raises(DataError, match=r"'trian' of .*labels\.csv is none of train, val, test"):
+        convert(tmp_path, label_file=str(tmp_path / "labels.csv"))
+
+
 def test_folders_named_train_and_test_are_sets_and_val_comes_out_of_train(fake, tmp_path):
     classes(tmp_path / "in" / "train")
     classes(tmp_path / "in" / "test", count=3)

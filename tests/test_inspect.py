@@ -258,6 +258,20 @@ def test_repairs_take_the_errors_away_and_leave_the_source(data, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out"]
 
 
+def test_repairs_keep_what_training_reads_beside_the_data(data, tmp_path):
+    folder = data.write(tmp_path / "data")
+    (folder / "subjects.csv").write_text("sample,subject\na,anna\n")
+    (folder / "data_card.json").write_text(json.dumps({"confidence_channel": 2, "input_channels": 3, "notes": ["one"]}))
+    fix.write(survey.look(folder), tmp_path / "out")
+    card = json.loads((tmp_path / "out" / "data_card.json").read_text())
+    assert (card["confidence_channel"], card["input_channels"], card["notes"][0]) == (2, 3, "one")
+    assert "repairs.json" in card["notes"][1]
+    assert people.table(tmp_path / "out") == {"a": "anna"}
+    (folder / "data_card.json").write_text("broken")
+    fix.write(survey.look(folder), tmp_path / "again")
+    assert not (tmp_path / "again" / "data_card.json").exists()
+
+
 def test_gaps_are_filled_on_the_line_between_and_no_farther():
     block = np.zeros((1, 2, 20, 3, 1), np.float32)
     block[0, :, :, :, 0] = np.arange(1, 21)[None, :, None]
@@ -293,6 +307,8 @@ def test_subjects_of_a_table(data, tmp_path):
     rows = [f"{name},{'anna' if i % 2 else 'ben'}" for names in data.names.values() for i, name in enumerate(names)]
     (folder / "subjects.csv").write_text("sample,subject\n" + "\n".join(rows))
     assert "ben, anna (told by the table" in found(folder)["subjects"]["text"]
+    with pytest.raises(DataError, match=r"none\.csv: no such file"):
+        survey.look(folder, subjects=tmp_path / "none.csv")
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,7 @@ def test_a_csv_holds_ids_or_names_of_the_label_map(tmp_path, text, ids):
         ("sample,label\na,1\nb,nan\n", {}, "'nan': not a class id"),
         ("sample,label\na,1\nb,1e300\n", {}, "'1e300': not a class id"),
         ("sample,label\na,1\nb,2\n", {"1": 0, "2": 1}, "may be class ids or names of dataset.label_map"),
-        (b"sample,label\na,\xff\xfe\n", {"x": 0}, "no class of dataset.label_map"),
+        (b"sample,label\na,\xff\xfe\n", {"x": 0}, "is not UTF-8 text"),
         (b'sample,label\na,"' + b"x" * 200_000 + b'"\n', {"x": 0}, "not a CSV"),
     ],
 )

@@ -292,12 +292,13 @@ def test_blocks_of_a_plan() -> None:
     ("model", "dataset", "words"),
     [
         ({"model_type": "ST-GCN++", "width": 4}, {}, ["model.width is 4", "at least 6"]),
+        ({"model_type": "Sep-GCN", "width": 12}, {}, ["model.width is 12", "model.model_type Sep-GCN", "multiple of 8"]),
         ({"stages": ()}, {}, ["model.stages is []"]),
         ({"stages": (2, 0)}, {}, ["model.stages is [2, 0]", "at least 1 block"]),
         ({"stages": (1,) * 9}, {}, ["1 to 8 stages"]),
         ({"width": 1024, "stages": (1,) * 8}, {}, ["131072 channels"]),
         ({"model_type": "CTR-GCN", "edge_importance_weighting": False}, {}, ["edge_importance_weighting", "no effect"]),
-        ({}, {"streams": ()}, ["dataset.streams is ()"]),
+        ({}, {"streams": ()}, ["dataset.streams is []"]),
         ({}, {"streams": ("bone", "bone", "joint")}, ["names bone more than once"]),
         ({}, {"stream_fusion": "input"}, ["stream_fusion=input has no effect on a single stream"]),
         (

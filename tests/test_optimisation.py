@@ -376,6 +376,9 @@ def test_a_mirror_needs_pairs(tmp_path: Path) -> None:
     assert len(found) == 1
     assert "names no pairs" in found[0]
     assert consistency.problems(spec_of(**ON, dataset__augmentation__mirror=0.5)) == []
+    assert consistency.problems(spec_of(**ON, dataset__augmentation__mirror=-1.0)) == []
+    (found,) = consistency.problems(spec_of(**ON, dataset__augmentation__mirror=-0.5))
+    assert "mirror is -0.5; allowed" in found
 
 
 def test_all_contradictions_at_once() -> None:

@@ -198,6 +198,10 @@ def test_beside_another_choice_the_neighbours_stay_and_a_note_says_so(own_bank: 
         "model.input_channels=2",
         "model.graph_layout=hand_21",
         "dataset.class_balance=sampler",
+        "dataset.stream_fusion=input",
+        "dataset.streams=[joint]",
+        "train.early_stopping=3",
+        "train.optim.warmup_epochs=2",
     ],
 )
 def test_one_word_of_the_users_never_breaks_the_default_recipe(data: Path, word: str) -> None:

@@ -34,6 +34,13 @@ def test_names_of_sets(word, name):
     assert splits.set_name(word) == name
 
 
+@pytest.mark.parametrize("text", ["0.5,0.9", "0.7,0.15,0.015", "70.5,15,1"])
+def test_shares_that_do_not_add_up(text):
+    with pytest.raises(SpecError, match="add up to"):
+        splits.shares(text)
+    assert splits.shares("0.33,0.33,0.33") == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+
+
 def test_each_class_is_divided_by_the_shares():
     groups = {f"{c}-{i}": {c: 3} for c in range(4) for i in range(20)}
     chosen = splits.divide(groups, splits.DEFAULT, seed=1)

@@ -106,7 +106,7 @@ def test_what_is_not_there_is_not_taken_and_words_of_the_user_go_first(s3: Any, 
     made = plan("s3://data/set", overrides=("model.graph_layout=coco", "dataset.label_map={a: 0, b: 1}"))
     assert made.spec["model"]["graph_layout"] == "coco"
     assert made.spec["dataset"]["label_map"] == {"a": 0, "b": 1}
-    assert made.spec["dataset"]["preparation"]["confidence_channel"] == -1
+    assert made.spec["dataset"]["preparation"]["confidence_channel"] == -2  # the recipe's, found in training
 
 
 def test_the_test_set_is_taken_where_there_is_one(s3: Any, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_files_in_storage_that_say_nonsense(
     s3.put_object(Bucket="data", Key=f"set/{name}", Body=body)
     words = ("model.graph_layout=coco", *([] if "label_map" in name else ["dataset.num_classes=2"]))
     if error is None:
-        assert plan("s3://data/set", overrides=words).spec["dataset"]["preparation"]["confidence_channel"] == -1
+        assert plan("s3://data/set", overrides=words).spec["dataset"]["preparation"]["confidence_channel"] == -2
         return
     with pytest.raises(error) as caught:
         plan("s3://data/set", overrides=words)

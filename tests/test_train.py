@@ -279,7 +279,7 @@ def broken_spec(folder: Path, case: str, trained: dict) -> dict:
         ("other optimiser", errors.CheckpointError, ["optimiser is torch.optim.SGD", "schedule is MultiStep"]),
         ("weights only", errors.CheckpointError, ["holds weights only", "pretrained_model_path"]),
         ("other layout", errors.CheckpointError, ["nvidia (34 joints)", "coco (17 joints)"]),
-        ("nothing fits", errors.CheckpointError, ["no tensor fits"]),
+        ("nothing fits", errors.CheckpointError, ["no layer fits"]),
     ],
 )
 def test_wrong_input(tmp_path: Path, trained: tuple, case: str, kind: type[errors.TrainerError], words: list[str]) -> None:

@@ -148,6 +148,9 @@ def reported(tmp_path: Path) -> Any:
     return made
 
 
+STREAMED = "the checkpoint, the weights of the streams and the temperature"
+
+
 def measured(right: int = 90, wrong: int = 10) -> dict[str, Any]:
     """What evaluate says of a calibrated model of two classes."""
     labels = np.arange(right + wrong) % 2
@@ -193,6 +196,33 @@ def test_no_test_accuracy_no_number_to_trust(tmp_path: Path) -> None:
     ws.job("p-train-1", "train", metrics={"val_loss": 0.3, "val_acc": 0.9, "best_epoch": 1})
     (note,) = [note for note in ws.build()["notes"] if "chose" in note]
     assert note.endswith("flatters; evaluate on a test set for a number to trust.")
+
+
+@pytest.mark.parametrize(
+    ("select", "told", "chose"),
+    [
+        ("best", {}, "the checkpoint"),
+        ("last", {}, ""),
+        ("last", {"temperature": 2.0}, "the temperature"),
+        ("best", {"temperature": 2.0, "streams": {"joint": 50.0, "bone": 60.0}}, STREAMED),
+    ],
+)
+def test_what_the_validation_set_chose(tmp_path: Path, select: str, told: dict, chose: str) -> None:
+    """The last epoch as the model is nobody's choice."""
+    ws = Workspace(tmp_path)
+    ws.job(
+        "p-train-1",
+        "train",
+        metrics={"val_loss": 0.3, "val_acc": 0.9, "best_epoch": 1},
+        spec={"train": {"select": select}},
+        sources={"train.select": "user"},
+    )
+    measures = {**measured(), "streams": told.get("streams", {}), "temperature": told.get("temperature")}
+    ws.job("p-evaluate-1", "evaluate", parent_job="p-train-1", metrics=measures)
+    found = [
+        note.partition("chose ")[2].partition(", so")[0] for note in ws.build("p-evaluate-1")["notes"] if " chose " in note
+    ]
+    assert found == ([chose] if chose else [])
 
 
 def test_data_seen_in_training_is_said_though_the_training_is_not_in_the_report(tmp_path: Path) -> None:

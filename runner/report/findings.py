@@ -207,7 +207,9 @@ def _trust_notes(sections: Sections) -> Iterator[str]:
     splits = {told["split"] for told in sections["data"]}
     evaluated, trained = _latest(sections, "evaluations"), _latest(sections, "trainings")
     searched = any(found["job"] == trained.get("job") for found in sections["searches"])
-    yield from trust.notes(evaluated, trained, splits, searched)
+    rows = (row for job in sections["jobs"] if job["id"] == trained.get("job") for row in job["spec"])
+    last = any((row["key"], row["value"]) == ("train.select", "last") for row in rows)
+    yield from trust.notes(evaluated, trained, splits, searched=searched, last=last)
 
 
 def _class_notes(sections: Sections) -> Iterator[str]:

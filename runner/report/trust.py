@@ -112,17 +112,24 @@ def hints(told: Any) -> list[dict[str, Any]]:
     ][:HINTS]
 
 
-def notes(evaluated: dict[str, Any], trained: dict[str, Any], splits: set[str], searched: bool) -> Iterator[str]:
+def notes(evaluated: dict[str, Any], trained: dict[str, Any], splits: set[str], *, searched: bool, last: bool) -> Iterator[str]:
     """What a careful reader should know about the latest evaluation and the training before it.
 
-    ``splits`` are those whose files the report knows, ``searched`` says that the training was a search's.
+    ``splits`` are those whose files the report knows, ``searched`` says that the training was a search's, ``last`` that its
+    last epoch is the model, whatever the validation set says.
     """
     if evaluated.get("seen_in_training") in SEEN and not splits & {"train", "val"}:
         yield SEEN[evaluated["seen_in_training"]]
-    if trained.get("val_acc") is not None:
-        chose = "the settings, the checkpoint and" if searched else "the checkpoint and"
-        chose = f"{chose} the temperature" if (evaluated.get("calibration") or {}).get("temperature") else chose[:-4]
-        said = f"The validation set chose {chose}, so its accuracy of {words.share(trained['val_acc'])} flatters"
+    chosen = {
+        "the settings": searched,
+        "the checkpoint": not last,
+        "the weights of the streams": len(evaluated.get("streams") or []) > 1,
+        "the temperature": (evaluated.get("calibration") or {}).get("temperature"),
+    }
+    chose = [what for what, so in chosen.items() if so]
+    if trained.get("val_acc") is not None and chose:
+        listed = " and ".join([", ".join(chose[:-1]), chose[-1]] if chose[1:] else chose)
+        said = f"The validation set chose {listed}, so its accuracy of {words.share(trained['val_acc'])} flatters"
         yield (
             f"{said}; the test accuracy is the number to trust."
             if evaluated.get("accuracy") is not None

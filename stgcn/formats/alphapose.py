@@ -43,7 +43,7 @@ def read(unit: Path, root: Path, options: Options) -> Iterator[Recording]:
         try:
             yield from _of_file(unit, root, options)
         except DataError as error:
-            options.bad(str(unit), "; ".join(error.problems))
+            options.bad(str(unit), points.why(error, unit))
         return
     found = list(scan.frame_sequences(unit, NAME, ".json", scan.json_kind))
     for sequence in found:
@@ -142,7 +142,7 @@ def _of_frames(sequence: scan.Sequence, name: str, options: Options) -> Recordin
         try:
             bodies = [e.value for e in jsonlist.entries(path) if e.key in ("bodies", "people") and e.kind == "item"]
         except DataError as error:
-            options.bad(str(path), "; ".join(error.problems))
+            options.bad(str(path), points.why(error, path))
             continue
         for i, record in enumerate(bodies):
             try:

@@ -7,7 +7,8 @@ hold recordings of this format, sorted; empty when there are none), and ``read(u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,26 @@ from typing import Any
 import numpy as np
 
 from stgcn.config import DatasetConvert
+
+MADE = ("data_card.json", "conversion.json")  # in a folder that an earlier conversion wrote
+
+
+def folders(root: Path) -> Iterator[Path]:
+    """``root`` and the folders below it, sorted, links to folders too (but not those that lead back up).
+
+    Hidden ones are left out, and results of earlier conversions, which are no input of another one.
+    """
+    for folder, below, _ in os.walk(root, followlinks=True):
+        here = os.path.realpath(folder)
+        below[:] = sorted(name for name in below if not name.startswith(".") and not _leads_up(here, folder, name))
+        below[:] = [name for name in below if not any(os.path.exists(os.path.join(folder, name, made)) for made in MADE)]
+        yield Path(folder)
+
+
+def _leads_up(here: str, folder: str, name: str) -> bool:
+    """Whether a folder in ``folder`` (really at ``here``) is a link to that or to one above, which would never end."""
+    path = os.path.join(folder, name)
+    return os.path.islink(path) and (here + os.sep).startswith(os.path.realpath(path).rstrip(os.sep) + os.sep)
 
 
 @dataclass(frozen=True, slots=True)

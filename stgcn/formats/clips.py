@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stgcn.formats.base import Frame, Options, Recording
+from stgcn.formats.base import Frame, Options, Recording, folders
 
 MOST_JOINTS = 1000
 MOST_PEOPLE = 1000
@@ -33,9 +33,9 @@ def files_under(root: Path, *suffixes: str) -> list[Path]:
     if root.is_file():
         return [root] if root.name.lower().endswith(suffixes) else []
     found = []
-    for folder, below, names in os.walk(root):
-        below[:] = [name for name in below if not name.startswith(".")]
-        found += [Path(folder, name) for name in names if name.lower().endswith(suffixes) and not name.startswith(".")]
+    for folder in folders(root):
+        names = os.listdir(folder)
+        found += [folder / name for name in names if name.lower().endswith(suffixes) and not name.startswith(".")]
     return sorted(path for path in found if path.is_file())
 
 

@@ -64,7 +64,7 @@ def read(unit: Path, root: Path, options: Options) -> Iterator[Recording]:
         index = _index(unit)
         yield from _recordings(unit, index, scan.file_name(unit, root), unit == root, options)
     except DataError as error:
-        options.bad(str(unit), "; ".join(error.problems))
+        options.bad(str(unit), points.why(error, unit))
 
 
 def _index(unit: Path) -> Index:

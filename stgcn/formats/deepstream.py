@@ -15,6 +15,7 @@ from stgcn.bodypose import read_tracks
 from stgcn.bodytrack import Scratch, Track
 from stgcn.config import DatasetConvert, is_set
 from stgcn.errors import DataError, SpecError
+from stgcn.formats import points
 from stgcn.formats.base import Frame, Options, Recording, name_of
 from stgcn.formats.clips import files_under
 from stgcn.graph import LAYOUTS
@@ -64,7 +65,7 @@ def read(unit: Path, root: Path, options: Options) -> Iterator[Recording]:
 
 def _bad(unit: Path, problems: Sequence[str], options: Options) -> None:
     for problem in problems:
-        options.bad(str(unit), problem.removeprefix(f"{unit}: "))
+        options.bad(str(unit), points.why(DataError(problem.removeprefix(f"{unit}: ")), unit))
 
 
 def _check(settings: DatasetConvert) -> None:

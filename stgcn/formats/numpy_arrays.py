@@ -46,6 +46,7 @@ ROLES = {
     "splits": ("splits", "split"),
     "scores": ("scores", "score", "confidence", "keypoint_score", "keypoint_scores"),
 }
+BESIDE = re.compile(r"^y(?![a-z])|label|name|subject|split|target", re.IGNORECASE)  # files that say of others
 SIDES = re.compile(r"^(?:(train|val|valid|test)_)?(.+?)(?:_(train|val|valid|test))?$", re.IGNORECASE)
 
 
@@ -75,16 +76,34 @@ class _Group(NamedTuple):
 
 
 def units(root: Path) -> list[Path]:
-    """Files with an array of three axes or more."""
-    return [path for path in files_under(root, ".npy", ".npz") if root.is_file() or _looks_right(path)]
+    """Files with an array of three axes or more, and those beside them that are too broken to tell, which are named so."""
+    found = files_under(root, ".npy", ".npz")
+    if root.is_file():
+        return found
+    right = {path for path in found if _looks_right(path)}
+    return [path for path in found if path in right or (right and not BESIDE.search(path.stem) and broken(path))]
+
+
+def broken(path: Path) -> str | None:
+    """Why the arrays of a file cannot be looked at; None where they can."""
+    try:
+        _arrays(path)
+    except (Unusable, DataError, OSError) as error:
+        return str(error).removeprefix(f"{path} ")
+    return None
 
 
 def _looks_right(path: Path) -> bool:
     try:
-        arrays = npz.members(path).values() if path.suffix.lower() == ".npz" else [npy.open_array(path, "")]
+        return any(len(array.shape) >= 3 and array.dtype.kind in "iuf" for array in _arrays(path))
     except (Unusable, DataError, OSError):
         return False
-    return any(len(array.shape) >= 3 and array.dtype.kind in "iuf" for array in arrays)
+
+
+def _arrays(path: Path) -> Sequence[npz.Member | np.ndarray]:
+    if path.suffix.lower() == ".npz":
+        return list(npz.members(path).values())
+    return [npy.open_array(path, "keypoints")]
 
 
 def read(unit: Path, root: Path, options: Options) -> Iterator[Recording]:

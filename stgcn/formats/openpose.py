@@ -8,7 +8,7 @@ from typing import Any
 
 from stgcn import jsonlist
 from stgcn.errors import DataError
-from stgcn.formats import scan
+from stgcn.formats import points, scan
 from stgcn.formats.base import Options, Recording
 from stgcn.formats.points import Gathered, Odd, Person, joints, layout_of, track, unseen_at_origin
 
@@ -49,7 +49,7 @@ class _Reader:
         try:
             people = _people(path)
         except DataError as error:
-            self.options.bad(str(path), "; ".join(error.problems))
+            self.options.bad(str(path), points.why(error, path))
             return
         except Odd as error:
             self.options.bad(str(path), str(error))

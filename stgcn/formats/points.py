@@ -7,10 +7,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from stgcn.errors import DataError
 from stgcn.formats.base import Frame, Options, Recording
 from stgcn.graph import LAYOUTS
 
@@ -25,6 +27,12 @@ T = TypeVar("T")
 
 class Odd(ValueError):
     """A record that cannot be used; its text says why."""
+
+
+def why(error: DataError, path: Path) -> str:
+    """What is wrong with a file, in words that need not say again which file it is."""
+    said = "; ".join(error.problems)
+    return f"it {said.removeprefix(f'{path} ')}" if said.startswith(f"{path} ") else said
 
 
 class Person(NamedTuple):

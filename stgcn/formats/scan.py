@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from stgcn import jsonlist
 from stgcn.errors import DataError
 from stgcn.formats import points
-from stgcn.formats.base import Recording
+from stgcn.formats.base import Recording, folders
 
 HEAD = 2**14  # characters read of a file at first
 MOST_ENTRIES = 60  # pieces of a document looked at
@@ -52,13 +52,6 @@ class Sequence(NamedTuple):
 def plain(key: Any) -> str:
     """A name without the differences between camelCase and snake_case."""
     return str(key).replace("_", "").replace("-", "").lower()
-
-
-def folders(root: Path) -> Iterator[Path]:
-    """``root`` and the folders below it, sorted; hidden ones and links are left out."""
-    for folder, below, _ in os.walk(root):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        yield Path(folder)
 
 
 def sequences(folder: Path, suffix: str) -> list[Sequence]:
@@ -196,6 +189,16 @@ def _json_kind(path: str, *_: int) -> Kind | None:
     if head and head[0].key is None:
         return next((found for entry in head if entry.kind == "item" and (found := _of_item(entry.value, name))), broken)
     return _of_object(head) or broken
+
+
+def why_broken(path: Path) -> str:
+    """Where a JSON file breaks off, in words."""
+    try:
+        for _ in jsonlist.entries(path):
+            pass
+    except DataError as error:
+        return "; ".join(error.problems).removeprefix(f"{path} ")
+    return ""
 
 
 def _of_object(head: list[jsonlist.Entry]) -> Kind | None:

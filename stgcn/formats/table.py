@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
 from stgcn.errors import DataError
-from stgcn.formats.base import Options, Recording
+from stgcn.formats import numpy_arrays, scan
+from stgcn.formats.base import Options, Recording, folders
 
 DEEPSTREAM = "deepstream"
 FORMATS: dict[str, str] = {
@@ -130,9 +131,29 @@ def _nothing(root: Path, wanted: str) -> str:
     if root.is_file():
         return f"{root} holds nothing of {asked}; formats: {known}"
     suffixes: dict[str, int] = {}
-    for path in root.rglob("*"):
+    empty = 0
+    for path in (path for folder in folders(root) for path in folder.iterdir()):
         if path.is_file():
             suffixes[path.suffix or "no suffix"] = suffixes.get(path.suffix or "no suffix", 0) + 1
+            empty += not path.stat().st_size
     most = sorted(suffixes.items(), key=lambda item: -item[1])[:MOST_SUFFIXES]
     there = ", ".join(f"{count} {suffix}" for suffix, count in most) or "no files"
-    return f"{root} holds nothing of {asked}; there are: {there}; formats: {known}"
+    there += f" ({empty} of them empty)" if empty else ""
+    return f"{root} holds nothing of {asked}; there are: {there}{_broken(root)}; formats: {known}"
+
+
+def _broken(root: Path) -> str:
+    """The first files that are too broken to tell what they hold, and why."""
+    said = []
+    for path in (path for folder in folders(root) for path in sorted(folder.iterdir())):
+        suffix = path.suffix.lower()
+        why = None
+        if suffix in (".npy", ".npz") and path.is_file():
+            why = numpy_arrays.broken(path)
+        elif suffix == ".json" and scan.json_kind(path) == scan.BROKEN:
+            why = scan.why_broken(path)
+        if why:
+            said.append(f"{path.relative_to(root).as_posix()} {why}")
+            if len(said) == MOST_NAMED:
+                break
+    return f"; broken: {', '.join(said)}" if said else ""

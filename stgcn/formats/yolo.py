@@ -150,7 +150,7 @@ class _Reader:
             for i, entry in enumerate(e for e in jsonlist.entries(path) if e.kind == "item"):
                 self._detection(number, entry.value, f"{path}: detection {i}")
         except DataError as error:
-            self.options.bad(str(path), "; ".join(error.problems))
+            self.options.bad(str(path), points.why(error, path))
 
     def _detection(self, number: int, found: Any, where: str) -> None:
         try:
@@ -178,7 +178,7 @@ class _Reader:
                     count += 1
         except DataError as error:
             self.gathered = Gathered()  # what was read before it broke off is not half used
-            self.options.bad(str(path), "; ".join(error.problems))
+            self.options.bad(str(path), points.why(error, path))
 
     def _frame(self, keyed: int | None, count: int, item: Any, where: str) -> None:
         if isinstance(item, str):

@@ -45,7 +45,7 @@ def facts(
         "input_channels": len(gathered.channels),
         "confidence_channel": next((i for i, name in enumerate(gathered.channels) if name in tracking.CONFIDENCE), -1),
         "remapped": {name: _remapped(remapper, count) for name, (remapper, count) in gathered.remapped.items()},
-        "normalisation": _normalisation(gathered),
+        "normalisation": _normalisation(gathered, settings, found),
         "labels_from": dict(gathered.label_sources),
         "divided": divided.how,
         "classes": list(divided.label_map),
@@ -88,7 +88,11 @@ def _subjects(windows: list[Window]) -> list[str]:
     return sorted({window.subject for window in windows if window.subject})
 
 
-def _normalisation(gathered: Gathered) -> str:
+def _normalisation(gathered: Gathered, settings: DatasetConvert, found: table.Found) -> str:
+    if table.DEEPSTREAM in found.parts:
+        pictures = "x / width - 0.5, y / height - 0.5 (input_width, input_height)"
+        how = "(joint - pelvis) / focal_length" if settings.pose_type == "3dbp" else pictures
+        return f"{how}, as conversion of BodyPose has it for pose_type {settings.pose_type}"
     if not gathered.cutter.sizes:
         return "none: coordinates are as the source has them"
     sizes = ", ".join(f"{size} ({count} recordings)" for size, count in gathered.cutter.sizes.most_common(5))

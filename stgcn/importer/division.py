@@ -39,6 +39,11 @@ def divide(gathered: Gathered, settings: DatasetConvert) -> Divided:
     notes: list[str] = []
     if len(label_map) == 1:
         notes.append(f"there is one class only, {next(iter(label_map))}; nothing can be learnt from it")
+    elif gathered.label_sources["folder"] == gathered.recordings == len(label_map):
+        notes.append(
+            f"every recording is a class of its own, such as {next(iter(label_map))}: the first folder below {settings.data} "
+            f"is taken for the class, as in walk/clip01; if that is not meant, give a dataset_convert.label_file"
+        )
     chosen, how = _choose(windows, label_map, settings, notes)
     sets = {name: [i for i, own in enumerate(chosen) if own == name] for name in splits.SETS}
     sets = {name: members for name, members in sets.items() if members}

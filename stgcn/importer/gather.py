@@ -79,6 +79,7 @@ class Gather:
         self.sources: dict[tuple[str, int], graph.Layout] = {}  # of recordings by what they say of their joints
         self.remapper: Remapper | None = None  # of the recording in hand
         self.offset = 0
+        self.units: list[tuple[table.Reader, Path]] = []
 
     def gather(self, scratch: Path) -> Gathered:
         """Write the windows of all recordings to ``scratch``.
@@ -93,7 +94,7 @@ class Gather:
             size=(self.settings.input_width, self.settings.input_height),
             settings=self.settings,
         )
-        units = self.found.units()
+        self.units = units = self.found.units()
         with scratch.open("wb") as file, Progress(f"reading {self.root}", self.tell) as progress:
             for number, (reader, unit) in enumerate(units):
                 for recording in reader.read(unit, self.root, options):
@@ -102,9 +103,10 @@ class Gather:
                     progress(number, len(units))
                 progress(number + 1, len(units))
         self._refuse_bad()
+        self._refuse_ambiguous()
         if not self.out.windows:
             raise DataError(self._nothing())
-        self._unused()
+        self.out.notes += self._unused()
         return self.out
 
     def bad(self, where: str, why: str) -> None:
@@ -119,6 +121,14 @@ class Gather:
         if self.out.bad and self.settings.on_error == "fail":
             count = f"{len(self.out.bad)} or more" if self.out.bad_count > MOST_PROBLEMS else str(len(self.out.bad))
             raise DataError([*self.out.bad, f"bad records: {count}; dataset_convert.on_error=skip leaves them out"])
+
+    def _refuse_ambiguous(self) -> None:
+        """A name that stands for several recordings would label all of them alike."""
+        tables = ((self.settings.label_file, self.table), (self.settings.segments, self.segments))
+        said = [(path, text) for path, lookup in tables if lookup for text in lookup.ambiguous()]
+        if said:
+            more = [f"... and {len(said) - MOST_PROBLEMS} more"] if len(said) > MOST_PROBLEMS else []
+            raise DataError([f"{path}: {text}; give the folders too" for path, text in said[:MOST_PROBLEMS]] + more)
 
     def _leave_out(self, name: str, reason: str) -> None:
         self.out.left_out.append({"name": name, "reason": reason})
@@ -219,7 +229,8 @@ class Gather:
         given = (said.split if said else None) or recording.split
         split = splits.set_name(given) if given else named
         if given and split is None:
-            self.bad(recording.name, f"its set {given!r} is none of train, val, test")
+            source = f" of {self.settings.label_file}" if said and said.split else ""
+            self.bad(recording.name, f"its set {given!r}{source} is none of train, val, test")
         return said, parts[1:] if named else parts, split
 
     def _label(self, recording: Recording, unit: Path, said: Said | None, folders: Sequence[str]) -> str | None:
@@ -231,7 +242,9 @@ class Gather:
         elif wanted == "file" or (wanted == "auto" and recording.label is not None):
             label, source = recording.label, "file"
         elif len(folders) > 1 or (unit.is_dir() and unit != self.root):
-            label = folders[0]
+            # A file that is all there is bears the name of the data set; its images may lie in folders of classes.
+            alone = unit.is_file() and unit.parent == self.root and len(folders) > 2 and len(self.units) == 1
+            label = folders[1 if alone and folders[0] == unit.stem else 0]
         if label is None:
             why = {
                 "table": f"{self.settings.label_file} gives none",
@@ -258,17 +271,20 @@ class Gather:
         inside = [piece for piece in found if piece.end <= recording.length]
         return [Piece(f"_f{piece.start:06d}-{piece.end:06d}", *piece) for piece in inside]
 
-    def _unused(self) -> None:
+    def _unused(self) -> list[str]:
         """Say what the tables name that is not there: a misspelt name would go unnoticed."""
+        notes = []
         for path, lookup in ((self.settings.label_file, self.table), (self.settings.segments, self.segments)):
             unused = lookup.unused() if lookup else []
             if unused:
                 listed = ", ".join(unused[:5]) + (", ..." if len(unused) > 5 else "")
-                self.out.notes.append(f"{path} names {len(unused)} samples that are not in the data: {listed}")
+                notes.append(f"{path} names {len(unused)} samples that are not in the data: {listed}")
+        return notes
 
     def _nothing(self) -> str:
         reasons = Counter(entry["reason"] for entry in self.out.left_out)
         said = [f"{reason} ({count} times)" for reason, count in reasons.most_common(5)] + self.out.bad[:5]
+        said += self._unused()
         hint = ""
         if "no label" in " ".join(said):
             hint = "; put recordings into folders named after their class, or set dataset_convert.label_file, or labels=none"

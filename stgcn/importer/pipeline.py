@@ -42,6 +42,8 @@ def convert(folder: Path, settings: DatasetConvert, found: table.Found, say: Say
         facts = card.facts(gathered, divided, settings, found, shapes)
         writing.write_rest(place, gathered, divided, facts, card.text(facts))
         made = writing.move_in(place, folder)
+    for note in facts["notes"]:
+        say(f"to watch: {note}")
     metrics = {
         "sequences": sum(shape[0] for shape in shapes.values()),
         **{name: shape[0] for name, shape in shapes.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from stgcn import files
+from stgcn import files, people
 from stgcn.errors import DataError, RefusedError
 from stgcn.inspect import leaks
 from stgcn.inspect.source import Part
@@ -19,6 +20,7 @@ from stgcn.inspect.survey import Survey
 from stgcn.inspect.view import View
 
 LONGEST_GAP = 5  # frames over which a missing joint is interpolated
+CARD = "data_card.json"  # of an import
 KEPT_FIRST = ("test", "val", "train")  # of copies in several splits, the one that stays; the published test stays comparable
 
 
@@ -157,4 +159,21 @@ def _write_rest(folder: Path, survey: Survey, ids: dict[int, int], report: dict[
     layout = survey.skeleton.layout
     if layout is not None and survey.skeleton.source != "likely":
         files.write_json(folder / "layout.json", layout.as_plain())
+    _keep_beside(folder, survey.source.folder)
     files.write_json(folder / "repairs.json", report)
+
+
+def _keep_beside(folder: Path, source: Path) -> None:
+    """What lies beside the data and what training reads there: who performed, and which channel is the score."""
+    for name in people.TABLES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+    try:
+        card = json.loads((source / CARD).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return  # none, or none that an import wrote
+    if isinstance(card, dict):
+        notes = card.get("notes")
+        earlier = notes if isinstance(notes, list) else []
+        card["notes"] = [*earlier, "repaired since: counts are those of the import; repairs.json says what was changed"]
+        files.write_json(folder / CARD, card)
