@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
+HELD = (signal.SIGTERM, signal.SIGINT)
 MOST = 4  # processes at work at once, this one among them
 
 
@@ -17,18 +19,37 @@ def spare() -> int:
     return min(MOST, len(os.sched_getaffinity(0))) - 1 if sys.platform == "linux" else 0
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold SIGTERM and SIGINT back, and have them at the end.
+
+    What their handlers raise is lost where C code calls Python and clears what was raised: around a fork, and when some
+    extension modules are first imported.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Forked:
     """A function at work in a copy of this process. It must not use what other threads of this process may hold."""
 
     def __init__(self, work: Callable[[], bytes]) -> None:
         read_end, write_end = os.pipe()
         self.pipe = os.fdopen(read_end, "rb")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of other threads, such as those of numpy
-            self.pid = os.fork()
-        if self.pid == 0:
-            _work(work, write_end)
-        os.close(write_end)
+        self.pid = 0
+        try:
+            with undisturbed(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of other threads, such as those of numpy
+                self.pid = os.fork()
+                if self.pid == 0:
+                    _work(work, write_end)
+                os.close(write_end)
+        except BaseException:
+            self.stop()
+            raise
 
     def answer(self) -> bytes | None:
         """What the function gave; None when it failed. Waits for it; asked once."""
@@ -50,6 +71,7 @@ class Forked:
 def _work(work: Callable[[], bytes], write_end: int) -> NoReturn:
     status = 1
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
         said = work()
         with os.fdopen(write_end, "wb") as pipe:
             pipe.write(said)

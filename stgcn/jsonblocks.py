@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from stgcn import jsonlist
+from stgcn.forked import undisturbed
 from stgcn.jsonlist import Place
 
 BLOCK = 2**18  # bytes parsed at once: what the parser makes of them stays in the processor's cache
@@ -195,7 +196,8 @@ def places(path: Path, parts: int, least: int) -> list[int]:
 def new_parser() -> Any:
     """A simdjson.Parser; None where there is none for this Python, and the standard library reads all."""
     try:
-        import simdjson
+        with undisturbed():
+            import simdjson
     except ImportError:
         return None
     return simdjson.Parser()

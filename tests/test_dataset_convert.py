@@ -281,7 +281,9 @@ def interrupted(tmp_path):
     folder = tmp_path / "results" / "dataset_convert"
     earlier = content(folder)
     spec = {"results_dir": str(tmp_path / "results"), "dataset_convert": {"data": str(source), "num_joints": JOINTS}}
-    code = f"from stgcn import dataset_convert; dataset_convert.run({spec!r})"
+    # However fast the machine is, the conversion is still at it when the signal comes.
+    slowly = "cls = bodypose._Gathered; flush = cls.flush; cls.flush = lambda *a, **k: time.sleep(0.05) or flush(*a, **k)"
+    code = f"import time; from stgcn import bodypose, dataset_convert; {slowly}; dataset_convert.run({spec!r})"
 
     def by(number):
         with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as process:
