@@ -11,7 +11,7 @@ import pytest
 import torch
 from trainer_cases import train_spec
 
-from stgcn import adapt, config, errors, evaluate, export, train
+from stgcn import adapt, errors, evaluate, export, train
 from stgcn.arrays import SkeletonSet
 from stgcn.config import Augmentation, Dataset, Preparation
 from stgcn.description import KEY
@@ -163,7 +163,3 @@ def test_the_last_epoch_is_not_waited_for_by_early_stopping(tmp_path: Path) -> N
     spec = train_spec(tmp_path, tmp_path / "results", select="last", early_stopping=2)
     with pytest.raises(errors.SpecError, match=r"train\.select=last"):
         train.run(spec)
-
-
-def test_config_names_what_is_found() -> None:
-    assert config.from_dict(Preparation, {"confidence_channel": -2}).confidence_channel == adapt.AUTO_CHANNEL

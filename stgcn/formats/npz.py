@@ -20,6 +20,7 @@ MOST_ROW = 512 * 2**20  # bytes held at once
 MOST_UNFOLDED = 200  # times an archive may grow when it is larger than ...
 ALWAYS_FINE = 2**30  # ... so many bytes
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+# What zipfile and zlib raise for a broken archive; NotImplementedError is zipfile's word for a compression it does not know.
 FAILURES = (*BROKEN, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError)
 
 
