@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check lint fuzz bench clean
+.PHONY: setup demo test check lint fuzz bench docs reference clean
 setup: $(READY)
 	@$(BIN)/python -m compileall -q runner stgcn  # fast starts even where Python is told not to write bytecode
 
@@ -33,7 +33,20 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/skillbank schemas check
 
-check: lint test
+check: lint test docs
+
+# The site, in build/docs, readable without a network. Every warning is an error: a link or an anchor that leads nowhere,
+# a page that no table of contents names.
+docs: setup
+	@$(BIN)/python -c 'import furo, myst_parser, sphinx' 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/sphinx-build -W --keep-going -q -c docs -d build/doctrees . build/docs
+	@echo "Open build/docs/index.html"
+
+# The pages and drawings that come from the code: docs/commands.md, docs/settings.md, docs/images/*.svg.
+reference: setup
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf demo workspace build dist

@@ -27,6 +27,11 @@ class Entry(NamedTuple):
         """The facts of the skill, read now."""
         return skill.info(self.dir)
 
+    @property
+    def words(self) -> dict[str, Any]:
+        """What ``match`` listens for, read now."""
+        return skill.words(self.dir)
+
 
 def root() -> Path:
     """The folder with ``skills``, ``schemas`` and ``references``: $SKILL_BANK, else the installed one, else the checkout.
@@ -39,10 +44,8 @@ def root() -> Path:
         if not (Path(named) / "skills").is_dir():
             raise UsageError(f"${VARIABLE} is {named}, which has no folder skills", hint="Unset it, or name a bank's root.")
         return Path(named).resolve()
-    package = Path(__file__).resolve().parent
-    for candidate in (package / "_bank", package.parent):
-        if (candidate / "skills").is_dir():
-            return candidate
+    if own := _own():
+        return own[0]
     raise UsageError("no skill bank found", hint=f"Set ${VARIABLE} to the folder that holds skills/ and schemas/.")
 
 
@@ -91,14 +94,15 @@ def contract(name: str) -> dict[str, Any]:
     """
     import json
 
-    folder = root() / "schemas"
+    folders = [root() / "schemas", *(found / "schemas" for found in _own())]
+    path = next((folder / f"{name}.schema.json" for folder in folders if (folder / f"{name}.schema.json").is_file()), None)
+    if path is None:
+        known = sorted({found.name.removesuffix(".schema.json") for f in folders for found in f.glob("*.schema.json")})
+        raise SchemaInvalid(f"no contract {name!r}", hint=f"Contracts: {', '.join(known)}")
     try:
-        return dict(json.loads((folder / f"{name}.schema.json").read_bytes()))
-    except FileNotFoundError:
-        known = sorted(path.name.removesuffix(".schema.json") for path in folder.glob("*.schema.json"))
-        raise SchemaInvalid(f"no contract {name!r}", hint=f"Contracts: {', '.join(known)}") from None
+        return dict(json.loads(path.read_bytes()))
     except ValueError as error:
-        raise SchemaInvalid(f"{folder / name}.schema.json does not parse: {error}") from None
+        raise SchemaInvalid(f"{path} does not parse: {error}") from None
 
 
 def version() -> str:
@@ -109,6 +113,12 @@ def version() -> str:
         return metadata.version("tao-skill-bank")
     except metadata.PackageNotFoundError:
         return "0"
+
+
+def _own() -> list[Path]:
+    """The banks that come with this package: the installed one, the checkout. Contracts are always the package's."""
+    package = Path(__file__).resolve().parent
+    return [folder for folder in (package / "_bank", package.parent) if (folder / "skills").is_dir()]
 
 
 def _folders() -> list[Path]:

@@ -15,9 +15,15 @@ from typing import Any
 from runner import bank
 from runner import plan as plans
 from runner.plan import Plan
+from runner.planhash import Identity
+from runner.skill import Skill
+
+MAKERS = ("train", "export")  # actions whose jobs have a model that others take, see runner.infer
 
 
-def new_record(plan: Plan, *, study: str | None = None, reason: str | None = None) -> dict[str, Any]:
+def new_record(
+    plan: Plan, *, study: str | None = None, reason: str | None = None, identity: Identity | None = None
+) -> dict[str, Any]:
     """The record of a job about to start: what was asked, resolved and decided, without secrets."""
     job_folder = Path(plan.ticket.results_dir).parent
     described = plans.describe(plan)
@@ -43,10 +49,21 @@ def new_record(plan: Plan, *, study: str | None = None, reason: str | None = Non
         "upload_uri": plan.upload_uri,
         "automl": _search_facts(plan) if plan.route.kind == "automl" else None,
         "series": plan.series,
+        "onward": onward(plan.skill, plan.action.name),
         "command": list(plan.request.command),
         "environment": environment(),
-        "hashes": hashes(plan),
+        "hashes": {**hashes(plan), **({"plan": identity.hash} if identity else {})},
     }
+
+
+def onward(skill: Skill, action: str) -> list[dict[str, Any]]:
+    """The actions that take the model of a job of this action, and whether they take a data set; so no skill is read later."""
+    found = []
+    for name, other in skill.actions.items():
+        takes = any(str(function).startswith("parent_model") for function in other.spec_params.values())
+        if takes and name != action and action in MAKERS:
+            found.append({"action": name, "data": any("path" in rule for rule in other.data_sources.values())})
+    return found
 
 
 def _search_facts(plan: Plan) -> dict[str, Any]:

@@ -13,17 +13,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO, cast
 
-from runner import backend, bank, compose, redact, storage
+from runner import backend, bank, compose, keys, private, redact, scrub, storage
 from runner import plan as plans
 from runner import recipe as recipes
 from runner import spec as specs
-from runner.errors import Canceled, JobFailed, Refused, SearchFailed, SkillBankError
-from runner.facts import new_record
+from runner.errors import Canceled, JobFailed, SearchFailed, SkillBankError
 from runner.jobs import TERMINAL, JobStore, evidence
 from runner.jobs.record import RULED
-from runner.plan import Plan, Request
+from runner.opening import named, opened, prepare
+from runner.plan import Request
 from runner.series import run_series
 from runner.stopping import Stop, stop_on_signals
 from runner.study import run_study
@@ -43,49 +43,69 @@ QUIET = Ticker(lambda _line: None, lambda _record: None)
 
 
 def run(request: Request, ticker: Ticker = QUIET) -> dict[str, Any]:
-    """Plan, open and run a job in the foreground; the terminal record comes back whatever the job's end."""
-    plan = plans.make(request)
-    store, record = JobStore(request.workspace), new_record(plan)
-    _check_places(plan)
-    _hide_secrets(store, plan)
-    with store.open(record), stop_on_signals() as stop:
-        ticker.say(f"{record['id']}: {plan.route.reason}")
-        if plan.recipe:
-            ticker.say(f"recipe: {recipes.line(plan.recipe)}")
-        return execute(store, store.read(record["id"]), plan.spec, stop, ticker)
+    """Plan, open and run a job in the foreground; the terminal record comes back whatever the job's end.
+
+    Where a job of the id that is asked for runs already, it is waited for, and its record says ``existing``.
+
+    Raises:
+        Refused: the plan is not the one that was named, or the id belongs to another job.
+    """
+    job = prepare(request)
+    if job.known:
+        return _waited(job.store, job.known, ticker)
+    with opened(job) as lease, stop_on_signals() as stop:
+        if lease is None:
+            return run(request, ticker)
+        ticker.say(f"{job.record['id']}: {job.plan.route.reason}")
+        if job.plan.recipe:
+            ticker.say(f"recipe: {recipes.line(job.plan.recipe)}")
+        return named(job, execute(job.store, job.store.read(job.record["id"]), job.plan.spec, stop, ticker))
 
 
 def submit(request: Request) -> dict[str, Any]:
-    """Plan and open a job and hand it to a background process that outlives this one; the PENDING record comes back."""
+    """Plan and open a job and hand it to a background process that outlives this one; the PENDING record comes back.
+
+    Where a job of the id that is asked for exists already, its record comes back and says ``existing``.
+
+    Raises:
+        Refused: the plan is not the one that was named, or the id belongs to another job.
+    """
     import subprocess
 
-    plan = plans.make(request)
-    store, record = JobStore(request.workspace), new_record(plan)
-    _check_places(plan)
-    _hide_secrets(store, plan)
-    with store.open(record) as lease:
-        logs = Path(record["log"]).parent
-        logs.mkdir(parents=True, exist_ok=True)
-        with open(logs / "supervisor.log", "ab") as log:
+    job = prepare(request)
+    if job.known:
+        return {**job.known, "existing": True}
+    with opened(job) as lease:
+        if lease is None:
+            return submit(request)
+        logs = Path(job.record["log"]).parent
+        with private.words(f"the folder {logs} cannot be written"):
+            sink = private.appending(private.folder(logs) / "supervisor.log")
+        with open(sink, "ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "runner.launch", str(request.workspace), record["id"], str(lease.fileno())],
+                [sys.executable, "-m", "runner.launch", str(request.workspace), lease.job_id, str(lease.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
+                env=keys.environment(),  # the spec that comes by the pipe holds the key
                 pass_fds=[lease.fileno()],
                 start_new_session=True,
             )
         assert process.stdin is not None
-        process.stdin.write(json.dumps(plan.spec).encode())
+        process.stdin.write(json.dumps(job.plan.spec).encode())
         process.stdin.close()
         # The supervisor lives on by design; without this the interpreter would warn about a child it did not wait for.
         process.returncode = 0
-    return store.read(record["id"])
+    return named(job, job.store.read(job.record["id"]))
 
 
-def _hide_secrets(store: JobStore, plan: Plan) -> None:
-    keys = plan.schema.secrets()
-    store.hide(keys, redact.values_of(plan.spec, keys))
+def _waited(store: JobStore, record: dict[str, Any], ticker: Ticker) -> dict[str, Any]:
+    """The record of a job that somebody else runs, when it has ended."""
+    while record["state"] not in TERMINAL:
+        ticker.tick(record)
+        time.sleep(0.1)
+        record = store.reconcile(record["id"])
+    return {**record, "existing": True}
 
 
 def supervise(argv: list[str]) -> int:
@@ -95,8 +115,10 @@ def supervise(argv: list[str]) -> int:
     store = JobStore(workspace)
     with store.adopt(job_id, fileno), stop_on_signals() as stop:
         record = store.read(job_id)
-        keys = plans.schema_of(bank.get(record["skill"]), record["action"]).secrets()
-        store.hide(keys, redact.values_of(spec, keys))
+        names = plans.schema_of(bank.get(record["skill"]), record["action"]).secrets()
+        secrets = redact.values_of(spec, names) | redact.surroundings(os.environ)
+        store.hide(names, secrets)
+        sys.stderr = cast(TextIO, scrub.Stream(sys.stderr, secrets))
         record = execute(store, record, spec, stop, QUIET)
     return 0 if record["state"] == "COMPLETE" else 1
 
@@ -127,20 +149,29 @@ def execute(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop:
 
 def _run_direct(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop: Stop, ticker: Ticker) -> dict[str, Any]:
     """One action in a child process; its outcome as the record keeps it."""
-    action = bank.get(record["skill"]).action(record["action"])
+    skill = bank.get(record["skill"])
+    action = skill.action(record["action"])
     folder_key = f"{record['action']}.results_dir"
     if not compose.is_set(specs.get(spec, folder_key)):
         specs.set_(spec, folder_key, record["results_dir"])
     log = Path(record["log"])
+
+    def should_stop() -> int | None:
+        asked = stop() or (signal.SIGTERM if store.cancel_requested(record["id"]) else None)
+        if asked:
+            ticker.say("stopping: the job is ended in order, and what it has is kept")
+        return asked
+
     outcome = backend.run_child(
         action.entrypoint,
         spec,
         log=log,
         env={name: value for name, value in action.environment.items() if name not in os.environ},
         outcome=log.parent / "outcome.json",
+        secrets=redact.values_of(spec, plans.schema_of(skill, record["action"]).secrets()),
         on_line=ticker.say,
         on_tick=lambda: ticker.tick(record),
-        should_stop=lambda: stop() or (signal.SIGTERM if store.cancel_requested(record["id"]) else None),
+        should_stop=should_stop,
     )
     checkpoints = outcome.checkpoints or evidence(store.read(record["id"]))["checkpoints"]
     return {"metrics": outcome.metrics, "artifacts": outcome.artifacts, "checkpoints": checkpoints}
@@ -255,25 +286,6 @@ def _close_failed(store: JobStore, record: dict[str, Any], error: BaseException,
 
 def _exit_code(error: BaseException, stop: Stop) -> int:
     return 128 + (stop() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM))
-
-
-def _check_places(plan: Plan) -> None:
-    """Inputs in storage that are not to be had, and a place for results that cannot be written, before a record exists."""
-    remote = [(str(item["key"]), str(item["uri"])) for item in plan.inputs if storage.is_remote(str(item["uri"]))]
-    if remote or plan.upload_uri:
-        storage.preflight(remote, plan.request.workspace / "cache", plan.upload_uri)
-    for folder in (plan.results_dir, plan.request.workspace):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / f".probe-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise Refused(
-                f"The folder {folder} cannot be written: {error.strerror}.",
-                hint="Give another with --workspace or --set results_dir=DIR.",
-                exit_code=7,
-            ) from None
 
 
 def cancel(store: JobStore, job_id: str, reason: str, patience: float = 45.0) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import bank, infer, recipe, spec
+from runner import bank, checks, infer, recipe, spec
 from runner.errors import Problem, SchemaInvalid, SkillBankError
 from runner.schema import ActionSchema
 from runner.skill import Skill
@@ -230,9 +230,11 @@ def _contract_breaks(skill: Skill) -> list[str]:
     documents: list[tuple[str, str, Any]] = [("SKILL.md", "frontmatter", skill.front_matter)]
     if skill.info:
         documents.append(("references/skill_info.yaml", "skill_info", skill.info))
+    heard, breaks = _words(skill)
+    if heard:
+        documents.append(("references/match.yaml", "match", heard))
     files = {"schemas/manifest.json": "manifest", "evals/evals.json": "evals"}
     files |= {action.schema_path.relative_to(skill.dir).as_posix(): "action_schema" for action in skill.actions.values()}
-    breaks = []
     for name, contract in files.items():
         try:
             documents.append((name, contract, json.loads((skill.dir / name).read_bytes())))
@@ -244,6 +246,16 @@ def _contract_breaks(skill: Skill) -> list[str]:
         errors = jsonschema_rs.Draft202012Validator(bank.contract(contract)).iter_errors(document)
         breaks += [f"{name}: {'.'.join(map(str, e.instance_path))}: {e.message}" for e in errors]
     return breaks
+
+
+def _words(skill: Skill) -> tuple[dict[str, Any], list[str]]:
+    """What ``match`` listens for, and what is wrong with it."""
+    try:
+        heard = skill.words
+    except SchemaInvalid as error:
+        return {}, str(error).splitlines()
+    unknown = [name for name in heard.get("actions", {}) if name not in skill.actions]
+    return heard, [f"references/match.yaml: actions.{name}: no such action" for name in unknown]
 
 
 def _recipe_breaks(skill: Skill) -> list[str]:
@@ -258,7 +270,9 @@ def _recipe_breaks(skill: Skill) -> list[str]:
             one = found[path.stem] = recipe.read(path)
             if one.action not in skill.actions:
                 raise SchemaInvalid(f"no action {one.action!r}; allowed: {', '.join(skill.actions)}")
-            breaks += [f"{name}: {problem}" for problem in recipe.problems(one, skill.schema(one.action))]
+            schema = skill.schema(one.action)
+            wrong = recipe.problems(one, schema) or checks.whole(skill.actions[one.action], one, schema)
+            breaks += [f"{name}: {problem}" for problem in wrong]
         except SkillBankError as error:
             breaks += [f"{name}: {line}" for line in ([str(p) for p in error.problems] or [error.message])]
     for action, default in skill.default_recipes.items():

@@ -5,12 +5,12 @@ Reads the bank, the user's spec file and the records of parent jobs. Writes noth
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runner import bank, checkpoints, compose, infer, match, policy, series
+from runner import bank, checkpoints, checks, compose, infer, keyed, keys, lineage, match, policy, series
+from runner import budget as budgets
 from runner import recipe as recipes
 from runner import spec as specs
 from runner.errors import InputMissing, NoMatch, ParentError, Problem, SpecInvalid, UnknownAction, UsageError
@@ -19,7 +19,6 @@ from runner.redact import redact
 from runner.schema import ActionSchema
 from runner.skill import Action, Skill
 
-DEFAULT_TRIALS = 10
 # Where an action's schema or template is missing, the spec is what the user gives; the trainer checks and completes it.
 BARE = ActionSchema({"type": "object", "properties": {}, "default": {}})
 
@@ -47,6 +46,9 @@ class Request(NamedTuple):
     seeds: int | None = None
     learning_curve: str | None = None
     command: tuple[str, ...] = ()
+    plan: str | None = None  # the hash of the plan that is to run, and no other
+    job_id: str | None = None  # the id the job is to have; asked for twice, it is one job
+    encryption_key: str | None = None  # the passphrase of checkpoints; a secret
 
 
 class Plan(NamedTuple):
@@ -88,18 +90,19 @@ def make(request: Request, *, strict: bool = True) -> Plan:
     if wish and (request.resume or request.budget):
         which = "--resume goes on with one training" if request.resume else "--budget is of a search"
         raise UsageError(f"{which}; {wish.words} are a series of {wish.trainings}.", hint="Leave one of them out.")
-    budget = parse_budget(request.budget)
+    budget = budgets.parse(request.budget)
     checkpoints.check_choice(request.checkpoint)
     packaged = skill.packaged(action.name)
     schema = schema_of(skill, action.name)
     store = JobStore(request.workspace)
-    parent = _record_of(store, request.parent, "--parent", skill)
-    resume = _record_of(store, request.resume, "--resume", skill)
+    parent = lineage.record_of(store, request.parent, "--parent", skill)
+    resume = lineage.record_of(store, request.resume, "--resume", skill)
     choice = choose_recipe(request, skill, action, parent, resume)
     asked = given(request, carried_over(resume, action))
+    keyed.check(request.overrides, request.encryption_key, skill, action, schema)
     composed = compose.compose(asked._replace(recipe=choice.recipe if choice else None), skill, action, schema)
     spec, sources, problems = composed.spec, composed.sources, composed.problems
-    ticket = store.mint(skill.network_arch, action.name)
+    ticket = lineage.ticket(store, request.job_id) or store.mint(skill.network_arch, action.name)
     results_dir, upload_uri = _results(spec, action.name, ticket)
     view = infer.JobView(
         id=ticket.id,
@@ -111,10 +114,12 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         parent_choice=request.checkpoint,
         resume=resume,
         pretrained=request.pretrained,
-        encryption_key=os.environ.get("SKILLBANK_ENCRYPTION_KEY"),
+        encryption_key=request.encryption_key or keys.from_environment(),
     )
     user_keys = {key for key, s in sources.items() if compose.is_set(specs.get(spec, key)) and not compose.is_default(s)}
-    _agree(spec, sources, action, parent)
+    if request.encryption_key:  # said on the command line, if not there: it goes before a spec file
+        user_keys -= keyed.settings(action)
+    lineage.agree(spec, sources, action, parent)
     spec, inferred = infer.fill(spec, action.spec_params, view, parent, user_keys)
     sources |= {item.key: f"inferred:{item.function}" for item in inferred}
     derived, contradictions = compose.derive(spec, sources, action)
@@ -125,10 +130,15 @@ def make(request: Request, *, strict: bool = True) -> Plan:
     spec = schema.coerce(spec)
     compose.absolute(spec, [*compose.file_keys(spec, action, schema), *action.outputs])
     inputs, missing, absent = compose.inputs(spec, action, schema, sources)
-    _still_there(inferred, parent or resume)
+    lineage.still_there(inferred, parent or resume)
     told = _series(wish, skill, action, spec, sources) if wish else None
     wrong = schema.problems(spec) or (series.problems(told["children"], spec, schema) if told else [])
-    _refuse(skill, action, [*problems, *contradictions, *wrong], missing if strict else [], absent)
+    problems = [*problems, *contradictions, *wrong]
+    own = choice.recipe if choice else None
+    variants = [told["children"][i]["params"] for i in (0, -1)] if told else ()
+    settled = checks.settle(action, spec, sources, schema, recipe=own, known=problems, variants=variants)
+    spec, sources = settled.spec, settled.sources
+    _refuse(skill, action, [*problems, *settled.problems], missing if strict else [], absent)
     route = policy.route(
         action=action.name,
         word=word,
@@ -137,8 +147,8 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         packaged=packaged,
         series=wish.words,
     )
-    beside = choice.recipe.search if choice and choice.recipe else ()
-    space, left_out = schema.search_space(spec, beside=beside) if route.kind == "automl" else ([], [])
+    searched, beside = route.kind == "automl", own.search if own else {}
+    space, left_out = schema.search_space(spec, beside=beside, vain=settled.idle) if searched else ([], [])
     recipe = recipes.facts(choice, spec, sources, composed.unfit, schema) if choice else None
     return Plan(
         request=request,
@@ -166,7 +176,12 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         parent=parent,
         resume=resume,
         missing=missing,
-        notes=[*composed.notes, *(recipes.notes(recipe, schema) if recipe else [])],
+        notes=[
+            *composed.notes,
+            *settled.notes,
+            *(recipes.notes(recipe, schema) if recipe else []),
+            *keyed.notes(request.spec_file, spec, sources, action, schema, inputs),
+        ],
     )
 
 
@@ -218,7 +233,8 @@ def plain_spec(request: Request, skill: Skill, action: Action, *, reads: Collect
     spec, sources, _, problems, *_ = compose.compose(given(request), skill, action, schema)
     _, contradictions = compose.derive(spec, sources, action)
     spec = schema.coerce(spec)
-    problems += [*contradictions, *schema.problems(spec)]
+    problems = [*problems, *contradictions, *schema.problems(spec)]
+    problems += checks.settle(action, spec, sources, schema, known=problems).problems
     folders = (spec.get("results_dir"), specs.get(spec, f"{action.name}.results_dir"))
     if reads is None and not any(compose.is_set(folder) for folder in folders):
         problems.append(Problem("results_dir", "is required and has no value", "results_dir=DIR"))
@@ -270,29 +286,6 @@ def who(request: Request) -> tuple[Skill, Action, str | None, str]:
     return skill, skill.action(action), found.automl_policy if found else None, "phrase" if found else ""
 
 
-def parse_budget(words: Iterable[str]) -> dict[str, Any]:
-    """``trials=8`` and ``time=10m`` -> {"trials": 8, "seconds": 600.0}; nothing said: ten trials."""
-    budget: dict[str, Any] = {"trials": None, "seconds": None}
-    units = {"s": 1, "m": 60, "h": 3600}
-    for word in words:
-        key, _, value = word.partition("=")
-        try:
-            if key == "trials" and int(value) > 0:
-                budget["trials"] = int(value)
-                continue
-            if key == "time":
-                seconds = float(value[:-1]) * units[value[-1]] if value[-1:] in units else float(value)
-                if 0 < seconds < float("inf"):
-                    budget["seconds"] = seconds
-                    continue
-        except ValueError:
-            pass
-        raise UsageError(f"--budget {word}: not a budget; allowed: trials=N (N of 1 or more), time=30s, time=10m, time=2h.")
-    if budget["trials"] is None and budget["seconds"] is None:
-        budget["trials"] = DEFAULT_TRIALS
-    return budget
-
-
 def describe(plan: Plan) -> dict[str, Any]:
     """The plan as plain data, without secrets."""
     secrets = plan.schema.secrets()
@@ -328,42 +321,6 @@ def redacted(spec: dict[str, Any], schema: ActionSchema) -> dict[str, Any]:
     """A copy of the spec with every secret that is set replaced by three stars."""
     shown: dict[str, Any] = redact(spec, schema.secrets())
     return shown
-
-
-def _record_of(store: JobStore, job_id: str | None, flag: str, skill: Skill) -> dict[str, Any] | None:
-    if job_id is None:
-        return None
-    record = store.reconcile(job_id)
-    if record["network_arch"] != skill.network_arch:
-        raise ParentError(
-            f"{flag} {job_id} is a job of network {record['network_arch']}; {skill.name} needs one of {skill.network_arch}."
-        )
-    if flag == "--resume" and (record["action"] != "train" or record["state"] not in ("COMPLETE", "CANCELED", "ERROR")):
-        raise ParentError(
-            f"--resume {job_id}: only a train job that has ended can be resumed; this is {record['action']}, {record['state']}."
-        )
-    return record
-
-
-def _agree(spec: dict[str, Any], sources: Mapping[str, str], action: Action, parent: dict[str, Any] | None) -> None:
-    """What describes the model is the parent's; a word of the user's that says otherwise is refused, not overruled."""
-    if parent is None:
-        return
-    keys = [key for key, function in action.spec_params.items() if function == "parent_spec" and key in sources]
-    pairs = [(key, specs.get(spec, key), specs.get(parent["spec"], key)) for key in keys if specs.has(parent["spec"], key)]
-    problems = [Problem(key, f"is {ours} ({sources[key]})", str(theirs)) for key, ours, theirs in pairs if ours != theirs]
-    if problems:
-        raise ParentError(f"The spec contradicts the model of {parent['id']}.", problems=problems)
-
-
-def _still_there(inferred: Iterable[infer.Inferred], record: dict[str, Any] | None) -> None:
-    """A checkpoint that the record names and that is gone (a search keeps its winner's only)."""
-    found = ((item.key, item.value) for item in inferred if item.function.startswith(("parent_model", "resume_model", "ptm")))
-    for key, path in found:
-        if record and isinstance(path, str) and "://" not in path and not os.path.exists(path):
-            study = record["study_job"]
-            hint = f"It was a trial of {study}, which keeps those of its best trial only: --parent {study}." if study else ""
-            raise ParentError(f"{key}: {record['id']} names {path}, which is not there any more.", hint=hint)
 
 
 def _results(spec: dict[str, Any], action: str, ticket: Ticket) -> tuple[Path, str | None]:

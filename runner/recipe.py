@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from runner import spec as specs
 from runner.errors import Problem, SchemaInvalid, SkillBankError, UsageError
-from runner.schema import ActionSchema
+from runner.schema import ActionSchema, Wish
 
 FOLDER = "references/recipes"
 NONE = "none"  # the word for no recipe
-SEARCH = "search"  # settings that a search of the recipe varies beside those it always does
+SEARCH = "search"  # settings that a search of the recipe varies beside those it always does, with a range or without
 HEAD = {"action": str, "description": str, "spec": dict}
 CONDITIONS = "only_when"  # setting of the recipe -> other settings -> the values of those under which it is set
 OWN_WORD = ("user", "file")
@@ -29,7 +29,7 @@ class Recipe(NamedTuple):
     description: str
     spec: dict[str, Any]
     only_when: dict[str, dict[str, list[Any]]]
-    search: tuple[str, ...]
+    search: Mapping[str, Wish | None]
     path: Path
 
     @property
@@ -57,11 +57,11 @@ def read(path: Path) -> Recipe:
         raise SchemaInvalid(f"the recipe {path} cannot be read: {error}") from None
     except SkillBankError as error:
         raise SchemaInvalid(f"the recipe {path} cannot be used:", problems=error.problems or [error.message]) from None
-    kinds = {**HEAD, CONDITIONS: dict, SEARCH: list}
+    kinds: dict[str, Any] = {**HEAD, CONDITIONS: dict, SEARCH: (list, dict)}
     wrong = [Problem(key, "no such key", ", ".join(kinds)) for key in content if key not in kinds]
     wrong += [Problem(key, "is missing", kind.__name__) for key, kind in HEAD.items() if key not in content]
     wrong += [
-        Problem(key, f"is {content[key]!r}", f"a {kind.__name__}")
+        Problem(key, f"is {content[key]!r}", f"a {getattr(kind, '__name__', 'list or dict')}")
         for key, kind in kinds.items()
         if key in content and not isinstance(content[key], kind)
     ]
@@ -71,6 +71,7 @@ def read(path: Path) -> Recipe:
         isinstance(rule, dict) and all(isinstance(values, list) for values in rule.values()) for rule in conditions.values()
     ):
         wrong.append(Problem(CONDITIONS, "is no table of conditions", "{setting: {other: [values]}}"))
+    search = _wishes(content.get(SEARCH) or {}, wrong)
     if wrong:
         raise SchemaInvalid(f"the recipe {path} cannot be used:", problems=wrong)
     return Recipe(
@@ -79,7 +80,7 @@ def read(path: Path) -> Recipe:
         description=" ".join(content["description"].split()),
         spec=content["spec"],
         only_when=conditions or {},
-        search=tuple(map(str, content.get(SEARCH) or ())),
+        search=search,
         path=path,
     )
 
@@ -87,6 +88,33 @@ def read(path: Path) -> Recipe:
 def _dotted(values: Any) -> Iterator[str]:
     for key, below in values.items() if isinstance(values, dict) else ():
         yield from ([key] if "." in key else _dotted(below))
+
+
+def _wishes(said: Any, wrong: list[Problem]) -> dict[str, Wish | None]:
+    """How to search each setting: [low, high], {range, scale, when}, false for never, nothing for the range of the schema."""
+    if not isinstance(said, dict):
+        return {str(key): None for key in said}
+    found: dict[str, Wish | None] = {}
+    for key, value in said.items():
+        table = value if isinstance(value, dict) else {"range": value}
+        span, scale, when = table.get("range"), table.get("scale"), table.get("when", {})
+        fine = span is None or span is False or _is_span(span)
+        fine = fine and table.keys() <= {"range", "scale", "when"} and scale in (None, "linear", "log")
+        if not fine or not isinstance(when, dict) or not all(isinstance(values, list) for values in when.values()):
+            allowed = "nothing, false, [low, high], or {range: [low, high], scale: log, when: {other: [values]}}"
+            wrong.append(Problem(f"{SEARCH}.{key}", f"is {value!r}", allowed))
+        elif span is False:
+            found[key] = Wish(when=when, never=True)
+        else:
+            found[key] = Wish(tuple(span) if span else None, scale, when) if table.keys() & {"scale", "when"} or span else None
+    return found
+
+
+def _is_span(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    low, high = value
+    return all(isinstance(n, int | float) and not isinstance(n, bool) for n in value) and low < high
 
 
 def choose(
@@ -151,16 +179,37 @@ def problems(recipe: Recipe, schema: ActionSchema) -> list[Problem]:
             for other in rule
             if schema.leaves() and other not in schema.leaves()
         ]
-    found += [
-        Problem(f"{SEARCH}: {key}", "no such setting, or none with a search range")
-        for key in recipe.search
-        if not schema.leaves().get(key, {}).get("automl_range")
-    ]
+    for key, wish in recipe.search.items():
+        found += _unsearchable(key, wish, specs.get(whole, key), schema)
     if not found:
         found = [Problem(key, why) for key in flat if (why := schema.idle(key, whole))]
     if recipe.name == NONE:
         found.append(Problem("", f"a recipe cannot be called {NONE}, the word for no recipe"))
     return found
+
+
+def _unsearchable(key: str, wish: Wish | None, given: Any, schema: ActionSchema) -> Iterator[Problem]:
+    """What is wrong with the way a setting is to be searched; ``given`` is where the search would begin."""
+    where, leaf = f"{SEARCH}: {key}", schema.leaves().get(key, {})
+    own = leaf.get("automl_range")
+    if not leaf or (not own and (wish is None or (wish.span is None and not wish.never))):
+        yield Problem(where, "no such setting, or none with a search range")
+        return
+    for other in wish.when if wish else ():
+        if other not in schema.leaves():
+            yield Problem(f"{where}: when.{other}", "no such setting", ", ".join(specs.nearest(other, schema.leaves())))
+    if wish is None or wish.never:
+        return
+    low, high = wish.span or own or (0, 0)
+    least, most = leaf.get("minimum", low), leaf.get("maximum", high)
+    if low < least or high > most:
+        yield Problem(where, f"the range is {low:g} to {high:g}", f"{least:g} to {most:g}")
+    elif not isinstance(given, int | float) or isinstance(given, bool):
+        yield Problem(where, "is no number, and is searched without a range")
+    elif not low <= given <= high:
+        yield Problem(where, f"the range {low:g} to {high:g} does not hold {given:g}, where the search begins")
+    if (wish.scale or leaf.get("automl_scale")) == "log" and low <= 0:
+        yield Problem(where, f"a logarithmic search cannot start at {low:g}", "above 0")
 
 
 def check(recipe: Recipe, schema: ActionSchema) -> None:

@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
-import os
-import textwrap
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from runner.launch import Ticker
+from runner import terminal
 
-
-def columns() -> int:
-    """The width of the terminal; 120 where there is none."""
-    said = os.environ.get("COLUMNS", "")
-    if said.isdigit() and int(said):
-        return int(said)
-    try:
-        return os.get_terminal_size().columns or 120
-    except OSError:
-        return 120
+STATES = {"COMPLETE": "green", "ERROR": "red", "CANCELED": "yellow", "RUNNING": "cyan", "PENDING": "cyan", "UNKNOWN": "yellow"}
+LEAST = 8  # columns that a cell keeps
 
 
-def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
-    """Rows in columns, the last one cut to what the terminal is wide."""
-    cells = [[str(c) for c in row] for row in [head, *rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head) - 1)]
-    room = max(20, columns() - sum(widths) - 2 * len(widths))
-    lines = []
-    for row in cells:
-        first = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
-        last = row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…"
-        lines.append(f"{first}  {last}".rstrip() if widths else last)
-    return "\n".join(lines)
+def table(rows: Sequence[Sequence[object]], head: Sequence[str], *, whole: Sequence[str] = ("job",)) -> str:
+    """Rows in columns that together fit the terminal; those named ``whole`` give way last, as people copy them."""
+    texts = [[str(cell) for cell in row] for row in [head, *rows]]
+    natural = [max(terminal.cells(row[i]) for row in texts) for i in range(len(head))]
+    limit = terminal.columns()
+    widths = natural if limit is None else fit(natural, limit - 2 * (len(head) - 1), [name in whole for name in head])
+    return "\n".join("  ".join(map(_cell, row, widths)).rstrip() for row in texts)
+
+
+def _cell(text: str, width: int) -> str:
+    shown = terminal.shorten(text, width)
+    return terminal.paint(shown, STATES.get(text, ""), sys.stdout) + " " * (width - terminal.cells(shown))
+
+
+def fit(widths: Sequence[int], room: int, last: Sequence[bool]) -> list[int]:
+    """Widths that together take ``room``: the widest are cut first, and those marked ``last`` only where it must be."""
+    found = list(widths)
+    for turn in ([i for i, kept in enumerate(last) if not kept], range(len(found))):
+        while sum(found) > room and any(found[i] > LEAST for i in turn):
+            widest = max(found[i] for i in turn)
+            second = max((found[i] for i in turn if found[i] < widest), default=LEAST)
+            at = [i for i in turn if found[i] == widest]
+            step = min(widest - max(second, LEAST), -(-(sum(found) - room) // len(at)))
+            for i in at:
+                found[i] -= max(1, step)
+    return found
+
+
+def wrapped(text: str) -> str:
+    """A paragraph, indented, no wider than is good to read."""
+    import textwrap
+
+    width = min(100, terminal.columns() or 100)
+    return textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
 
 
 def lines(items: Iterable[object]) -> str:
@@ -49,17 +62,12 @@ def paths(named: Mapping[str, object]) -> str:
 
 def skills(items: Sequence[Mapping[str, str]]) -> str:
     """`list`."""
-    return "\n\n".join(
-        f"{item['name']}\n" + textwrap.fill(item["description"], 100, initial_indent="  ", subsequent_indent="  ")
-        for item in items
-    )
+    return "\n\n".join(f"{item['name']}\n{wrapped(item['description'])}" for item in items)
 
 
 def skill(data: Mapping[str, Any]) -> str:
     """`show SKILL`."""
-    head = f"{data['name']} {data.get('version') or ''}\n" + textwrap.fill(
-        data["description"], 100, initial_indent="  ", subsequent_indent="  "
-    )
+    head = f"{data['name']} {data.get('version') or ''}\n{wrapped(data['description'])}"
     rows = [(name, ", ".join(facts["inputs"])) for name, facts in data["actions"].items()]
     blocks = [head, table(rows, ("action", "inputs"))] if rows else [head]
     return "\n\n".join([*blocks, *recipes(data["recipes"])])
@@ -105,7 +113,7 @@ def bounds(leaf_: Mapping[str, Any]) -> str:
 def brief(value: Any, width: int = 40) -> str:
     """A value in one short line."""
     text = f"{value:g}" if isinstance(value, float) else "" if value is None else str(value)
-    return text if len(text) <= width else text[: width - 1] + "…"
+    return text if terminal.columns() is None else terminal.shorten(text, width)
 
 
 def match(data: Mapping[str, Any]) -> str:
@@ -122,6 +130,7 @@ def plan(data: Mapping[str, Any]) -> str:
         f"{data['skill']} {data['action']}  (job {data['job_id']})",
         f"route:   {data['route']['kind']}, {data['route']['reason']}",
         f"results: {data['results_dir']}" + (f" -> {data['upload']}" if data["upload"] else ""),
+        f"hash:    {data['plan_hash'][:16]}",
     ]
     if data["recipe"]:
         from runner import recipe
@@ -144,7 +153,11 @@ def plan(data: Mapping[str, Any]) -> str:
         blocks.append(table(spans, ("searched", "range", "given")))
     if data["left_out"]:
         blocks.append(table([(p["key"], p["reason"]) for p in data["left_out"]], ("not searched", "why")))
-    given = {k: s for k, s in data["sources"].items() if s in ("user", "file", "dataset") or s.startswith("recipe:")}
+    given = {
+        k: s
+        for k, s in data["sources"].items()
+        if terminal.Wish.uncut or s in ("user", "file", "dataset") or s.startswith("recipe:")
+    }
     if given:
         values = [(k, s, brief(_value(data["spec"], k), 200)) for k, s in given.items()]
         blocks.append(table(values, ("set", "by", "value")))
@@ -181,7 +194,9 @@ def ran(series: Mapping[str, Any]) -> list[str]:
 def _span(parameter: Mapping[str, Any]) -> str:
     if parameter["choices"]:
         return ", ".join(str(c) for c in parameter["choices"])
-    return f"{parameter['low']:g}..{parameter['high']:g} {parameter['scale']}"
+    sign, _, number = (parameter.get("math_cond") or "").partition(" ")
+    steps = {"/": f", multiples of {number}", "^": f", powers of {number}"}.get(sign, "") if number.isdigit() else ""
+    return f"{parameter['low']:g}..{parameter['high']:g} {parameter['scale']}{steps}"
 
 
 def _value(spec: Any, key: str) -> Any:
@@ -205,8 +220,8 @@ def submitted(record: Mapping[str, Any]) -> str:
     return paths({"job": record["id"], "state": record["state"], "log": record["log"], "results": record["results_dir"]})
 
 
-def job(record: Mapping[str, Any], progress: Mapping[str, Any] | None = None) -> str:
-    """A job's record in a few lines."""
+def job(record: Mapping[str, Any], where: str = "") -> str:
+    """A job's record in a few lines; ``where`` it is, while it runs."""
     facts: dict[str, object] = {
         "job": record["id"],
         "state": record["state"],
@@ -216,8 +231,8 @@ def job(record: Mapping[str, Any], progress: Mapping[str, Any] | None = None) ->
     facts["since"] = f"{last['ts']}  {last.get('message') or ''}".rstrip()
     if record.get("route"):
         facts["route"] = f"{record['route']['kind']}, {record['route']['reason']}"
-    if progress and record["state"] == "RUNNING":
-        facts["progress"] = moving(progress)
+    if where:
+        facts["progress"] = where
     facts["results"], facts["log"] = record["results_dir"], record["log"]
     blocks = [paths(facts)]
     search = record.get("automl")
@@ -258,66 +273,10 @@ def jobs(rows: Sequence[Mapping[str, Any]]) -> str:
     """`jobs`."""
     if not rows:
         return "No jobs."
-    cells = [(r["id"], r["action"], r["state"], r["submitted_at"], r["study_job"] or r["parent_job"] or "") for r in rows]
-    return table(cells, ("job", "action", "state", "submitted", "of"))
+    cells = [(r["id"], r["state"], _minute(r["submitted_at"]), r["study_job"] or r["parent_job"] or "") for r in rows]
+    return table(cells, ("job", "state", "UTC", "of"))
 
 
-def moving(progress: Mapping[str, Any]) -> str:
-    """Where a running job is: epoch, measures, time left."""
-    parts = []
-    if progress.get("max_epoch") is not None and progress.get("epoch") is not None:
-        done, total = int(progress["epoch"]) + 1, int(progress["max_epoch"]) + 1
-        filled = round(20 * done / total)
-        parts.append(f"[{'#' * filled}{'.' * (20 - filled)}] epoch {done}/{total}")
-    parts += [f"{k} {brief(v)}" for k, v in (progress.get("kpi") or {}).items()]
-    if progress.get("eta"):
-        parts.append(f"eta {str(progress['eta']).split('.')[0]}")
-    return "  ".join(parts) or str(progress.get("message") or "")
-
-
-class Progress:
-    """What a foreground job shows: a bar on a terminal, plain lines elsewhere."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self.stream = stream
-        self.terminal = stream.isatty()
-        self.shown = ""
-        self.next = 0.0
-
-    def ticker(self) -> Ticker:
-        """The callbacks a launch takes."""
-        from runner.launch import Ticker
-
-        return Ticker(self.say, self.tick, self.bar)
-
-    def say(self, line: str) -> None:
-        """A line that stays."""
-        self._clear()
-        self.stream.write(line + "\n")
-        self.stream.flush()
-
-    def tick(self, record: Mapping[str, Any]) -> None:
-        """Redraw the bar, at most five times a second, and only on a terminal."""
-        if not self.terminal or time.monotonic() < self.next:
-            return
-        from runner.jobs import last_status
-
-        self.next = time.monotonic() + 0.2
-        self._draw(moving(last_status(record["results_dir"]) or {}))
-
-    def bar(self, text: str) -> None:
-        """Redraw the bar as this text, at most five times a second, and only on a terminal."""
-        if self.terminal and time.monotonic() >= self.next:
-            self.next = time.monotonic() + 0.2
-            self._draw(text)
-
-    def _draw(self, text: str) -> None:
-        self._clear()
-        self.shown = text[: columns() - 1]
-        self.stream.write(self.shown)
-        self.stream.flush()
-
-    def _clear(self) -> None:
-        if self.shown:
-            self.stream.write("\r\x1b[K")
-            self.shown = ""
+def _minute(stamp: str) -> str:
+    """A time of this year to the minute; of another year, its day."""
+    return stamp[5:16].replace("T", " ") if stamp[:4] == str(time.gmtime().tm_year) else stamp[:10]

@@ -38,6 +38,7 @@ class Action(NamedTuple):
     not_run_reason: str  # what a report says of an optional action that was not run
     execution: dict[str, Any]
     environment: dict[str, str]  # of the process that runs it; the user's own values win
+    checks: str = ""  # "package.module:function", which says what in a spec contradicts itself; see ``runner.checks``
 
 
 class Skill(NamedTuple):
@@ -102,6 +103,11 @@ class Skill(NamedTuple):
         found = [recipe.read(path) for path in sorted((self.dir / recipe.FOLDER).glob("*.yaml"))]
         return {one.name: one for one in found if action in (None, one.action)}
 
+    @property
+    def words(self) -> dict[str, Any]:
+        """What ``match`` listens for, read now."""
+        return words(self.dir)
+
     def describe(self) -> dict[str, Any]:
         """The skill as plain data: who it is and what its actions take and give."""
         shown = ("inputs", "outputs", "data_sources", "spec_params", "not_run_reason", "entrypoint", "command")
@@ -152,13 +158,24 @@ def info(folder: Path) -> dict[str, Any]:
     Raises:
         SchemaInvalid: it does not parse.
     """
-    path = folder / "references" / "skill_info.yaml"
-    try:
-        return _parsed(path.read_text(encoding="utf-8"), str(path))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise SchemaInvalid(f"{path} cannot be read: {error}") from None
+    return _facts(folder / "references" / "skill_info.yaml")
+
+
+def words(folder: Path) -> dict[str, Any]:
+    """What ``match`` listens for: references/match.yaml; empty without the file.
+
+    Raises:
+        SchemaInvalid: it does not parse, or is not made of lists of patterns.
+    """
+    path = folder / "references" / "match.yaml"
+    heard = _facts(path)
+    lists = {**heard, **{f"actions.{name}": one for name, one in _mapping(heard.get("actions")).items()}}
+    lists.pop("actions", None)
+    wrong = [n for n, one in lists.items() if not (isinstance(one, list) and all(isinstance(p, str) and p for p in one))]
+    wrong += ["actions"] if not isinstance(heard.get("actions", {}), dict) else []
+    if wrong:
+        raise SchemaInvalid(f"{path} is broken:", problems=[Problem(name, "is not a list of patterns") for name in wrong])
+    return heard
 
 
 def load(folder: str | Path) -> Skill:
@@ -221,7 +238,7 @@ def info_problems(facts: Mapping[str, Any], folder_name: str) -> list[Problem]:
     if facts.get("name") != folder_name:
         problems.append(Problem("skill_info name", f"{facts.get('name')!r} is not the folder's name", folder_name))
     actions = facts.get("actions", {})
-    maps = "actions automl data_sources spec_params spec_shorthand_keys spec_templates recipes series match"
+    maps = "actions automl data_sources spec_params spec_shorthand_keys spec_templates recipes series"
     problems += [Problem(f"skill_info {n}", "is not a mapping") for n in maps.split() if not isinstance(facts.get(n, {}), dict)]
     if problems or not actions:
         return problems
@@ -251,7 +268,22 @@ def _action(folder: Path, facts: Mapping[str, Any], name: str) -> Action:
         not_run_reason=own.get("not_run_reason", ""),
         execution=dict(own.get("execution") or {}),
         environment={name: str(value) for name, value in (own.get("environment") or {}).items()},
+        checks=own.get("checks", ""),
     )
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """A YAML file of the skill; empty where there is none."""
+    try:
+        return _parsed(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SchemaInvalid(f"{path} cannot be read: {error}") from None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _parsed(text: str, source: str) -> dict[str, Any]:

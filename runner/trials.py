@@ -6,10 +6,10 @@ Knows records; starts nothing.
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
+from runner import private
 from runner.errors import Canceled, JobFailed, Problem
 from runner.jobs import JobStore
 
@@ -83,10 +83,8 @@ def retain(store: JobStore, trials: list[Trial], winner: Trial | None) -> list[s
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    """Write a file of the results whole or not at all."""
+    private.replace(path, text, mode=0o666)
 
 
 def short(thing: Any) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stgcn import config, files, status
+from stgcn.consistency.training import of_machines
 from stgcn.errors import ResourceError, SpecError
 
 log = logging.getLogger("stgcn")
@@ -43,8 +44,8 @@ def started(name: str, spec: Mapping[str, Any]) -> Iterator[Started]:
 
 def check_num_nodes(name: str, own: Any) -> None:
     """Refuse a training over several machines."""
-    if getattr(own, "num_nodes", 1) != 1:
-        raise SpecError(f"{name}.num_nodes is {own.num_nodes}; only 1 machine is supported")
+    if found := of_machines(name, getattr(own, "num_nodes", 1)):
+        raise SpecError([str(finding) for finding in found])
 
 
 def redacted(settings: Any) -> dict[str, Any]:

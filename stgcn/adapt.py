@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from stgcn import config
+from stgcn import channels, config
 from stgcn.arrays import SkeletonSet
 from stgcn.augment import augmenter
 from stgcn.graph import Layout
-from stgcn.prepare import AUTO_CHANNEL, position_channels, prepare
+from stgcn.prepare import position_channels, prepare
 
 LOOKED_AT = 1000  # sequences at most, evenly spread over the set
 FRAMES = 12  # of a sequence, when two are compared
@@ -27,24 +27,24 @@ NEAR = 0.9  # a mirror image has company if its neighbour is no farther than thi
 def adapted(dataset: config.Dataset, train: SkeletonSet, layout: Layout) -> tuple[config.Dataset, list[str]]:
     """``dataset`` with every `auto` replaced, and a line about each; the same answer for the same training set.
 
-    `preparation.confidence_channel`: the last of three or more channels, if it is the only one that stays between 0 and 1.
+    `preparation.confidence_channel`: the last of three or more channels, if it stays between 0 and 1 as no place does.
     `preparation.center` and `scale`: where the bodies of the set lie within half a body size of one another, they were placed
     already, and where a joint is tells something: nothing is moved or scaled. Else each sequence is centred and scaled.
     `augmentation.mirror`: 0.5, unless the layout knows no left and right, or a mirrored class looks like another class.
     """
     preparation, augmentation = dataset.preparation, dataset.augmentation
     said = []
-    if preparation.confidence_channel == AUTO_CHANNEL:
+    if preparation.confidence_channel == channels.AUTO:
         channel, unclear = _score_channel(train)
         preparation = replace(preparation, confidence_channel=channel)
-        if unclear:
+        if unclear >= 0:
             said.append(
                 "dataset.preparation.confidence_channel: every channel lies between 0 and 1, so nobody can tell whether the "
                 f"last one is a score; it is taken for a coordinate. If it is a score, set confidence_channel={unclear}"
             )
         if channel >= 0:
             said.append(
-                f"dataset.preparation.confidence_channel: {channel}, whose values lie between 0 and 1, those of others not"
+                f"dataset.preparation.confidence_channel: {channel}, whose values lie between 0 and 1 as those of a score do"
             )
     if "auto" in (preparation.center, preparation.scale):
         apart = _apart(train, preparation)
@@ -72,16 +72,12 @@ def _sample(train: SkeletonSet) -> np.ndarray:
 
 
 def _score_channel(train: SkeletonSet) -> tuple[int, int]:
-    """The channel that looks like a score, -1 where none does; and the one that may be one for all that is known, or 0."""
+    """The channel that is a score, -1 where none is; and the one that may be one for all that is known, else -1."""
     low, high = (
-        bound([extreme(train.data[index], axis=(1, 2, 3)) for index in _sample(train)], axis=0)
+        bound([extreme(train.data[index], axis=(1, 2, 3)) for index in _sample(train)], axis=0).tolist()
         for bound, extreme in ((np.min, np.min), (np.max, np.max))
     )
-    within = (low >= 0) & (high <= 1)
-    last = len(within) - 1
-    if last < 2 or not within[last] or high[last] <= 0:
-        return -1, 0
-    return (-1, last if within.all() else 0) if within[:last].any() else (last, 0)
+    return channels.score_of(low, high)
 
 
 def _apart(train: SkeletonSet, preparation: config.Preparation) -> float:

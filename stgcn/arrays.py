@@ -103,6 +103,24 @@ def read_set(
     return SkeletonSet(split, str(data_path), data, names or [str(i) for i in range(len(data))], ids, notes)
 
 
+def from_array(data: np.ndarray, *, channels: int, num_joints: int, layout_name: str) -> SkeletonSet:
+    """Sequences (N, C, T, V, M), or one of (C, T, V, M), from memory, checked as those of a file are; they have no labels.
+
+    Raises:
+        DataError: with all that is wrong.
+    """
+    data = np.asarray(data)
+    data = data[None] if data.ndim == 4 else data
+    if data.ndim != 5 or data.dtype.kind not in "fiu" or 0 in data.shape:
+        raise DataError(f"data: an array of {data.dtype} and shape {data.shape}; expected numbers of {AXES}")
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite and is found below
+        data = np.ascontiguousarray(data, dtype=np.float32)
+    problems = [*_shape_problems(data.shape, channels, num_joints, layout_name), *_value_problems(data, [])]
+    if problems:
+        raise DataError([f"data: {text}" for text in problems])
+    return SkeletonSet("given", "memory", data, [str(i) for i in range(len(data))], None)
+
+
 def _read_data(split: str, path: str | None, notes: list[str], problems: list[str]) -> np.ndarray | None:
     """Open a .npy of numbers of rank 5 as float32, or say what is wrong with it."""
     if not is_set(path) or path is None:

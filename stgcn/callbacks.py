@@ -21,9 +21,10 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from stgcn import config
+from stgcn import config, crypto
 from stgcn.files import write_bytes, write_text
 from stgcn.module import PoseClassifier
+from stgcn.progress import Progress
 from stgcn.status import StatusLog
 
 log = logging.getLogger("stgcn")
@@ -31,14 +32,12 @@ log = logging.getLogger("stgcn")
 COLUMNS = ("epoch", "step", "train_loss", "train_acc", "val_loss", "val_acc", "lr", "seconds")
 LATEST = "pc_model_latest.pth"
 HELD = "<held in memory>"
-# Scalar names of TAO for ours.
+# What TensorBoard and Weights & Biases are told: the usual names, those of metrics.csv, and TAO's for the same curves.
 SCALARS = {
+    **{name: name for name in ("train_loss", "train_acc", "val_loss", "val_acc", "lr", "epoch")},
     "train_loss_epoch": "train_loss",
     "train_acc_1": "train_acc",
-    "val_loss": "val_loss",
     "val_acc@1": "val_acc",
-    "lr": "lr",
-    "epoch": "epoch",
 }
 
 
@@ -76,19 +75,35 @@ def file_name(epoch: int, step: int) -> str:
 
 
 class HoldingIO(TorchCheckpointIO):
-    """Keeps what is saved to ``HELD`` as the bytes of a file, for ``Checkpoints`` to write; all else is saved as ever."""
+    """Keeps what is saved to ``HELD`` as the bytes of a file, for ``Checkpoints`` to write.
 
-    def __init__(self) -> None:
-        self.held = b""
+    With a ``key`` every file is encrypted, also one that Lightning saves by itself; both kinds are read.
+    """
+
+    def __init__(self, key: str | None = None) -> None:
+        self.held, self.key = b"", key
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Keep ``checkpoint``, or write it where ``path`` is a file's."""
-        if path != HELD:
-            super().save_checkpoint(checkpoint, path, storage_options)
-            return
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        self.held = buffer.getvalue()
+        if path == HELD:
+            self.held = buffer.getvalue()
+        else:
+            write_bytes(path, self._as_file(buffer.getvalue()))
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
+        """Read a checkpoint, decrypted where it is encrypted."""
+        source = io.BytesIO(crypto.unseal(path, self.key)) if crypto.is_sealed(path) else path
+        content: dict[str, Any] = torch.load(source, map_location=map_location, weights_only=True)
+        return content
+
+    def write(self, path: str) -> Path:
+        """Write what is held."""
+        return write_bytes(path, self._as_file(self.held))
+
+    def _as_file(self, content: bytes) -> bytes:
+        return crypto.seal(content, self.key) if self.key else content
 
 
 class Recorder(Checkpoint):
@@ -97,6 +112,7 @@ class Recorder(Checkpoint):
     def __init__(self, folder: Path, status: StatusLog, history: History, num_epochs: int) -> None:
         self.folder, self.status, self.history, self.num_epochs = folder, status, history, num_epochs
         self.epoch_began = 0.0
+        self.told = Progress("", self._tell)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say that the loop starts."""
@@ -106,13 +122,16 @@ class Recorder(Checkpoint):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note the time, and have the last epoch validated whatever the interval."""
         self.epoch_began = time.perf_counter()
+        self.told = Progress(f"epoch {trainer.current_epoch + 1}/{self.num_epochs}", self._tell)
         if trainer.current_epoch == self.num_epochs - 1:
             trainer.check_val_every_n_epoch = 1
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Give the loggers the loss of the step."""
+        """Give the loggers the loss of the step; tell how far a long epoch is."""
+        if trainer.is_global_zero:
+            self.told(batch_idx + 1, int(trainer.num_training_batches))
         for logger in trainer.loggers:
             logger.log_metrics({"train_loss_step": float(outputs["shown"])}, step=trainer.global_step)
 
@@ -130,13 +149,15 @@ class Recorder(Checkpoint):
         for logger in trainer.loggers:
             scalars = {name: float(found[ours]) for name, ours in SCALARS.items() if ours in found}
             logger.log_metrics(scalars, step=trainer.global_step)
-        if trainer.progress_bar_callback is None:
-            log.info(self._line(row))
+        log.info(self._line(row))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say that the loop is complete."""
         if trainer.is_global_zero:
             self.status.write("RUNNING", "Training loop complete.")
+
+    def _tell(self, words: str) -> None:
+        self.status.write("RUNNING", words)
 
     def _write_csv(self) -> None:
         text = io.StringIO()
@@ -267,7 +288,7 @@ class Checkpoints(Checkpoint):
     def _write(self, trainer: pl.Trainer) -> None:
         if not trainer.is_global_zero:
             return
-        path = write_bytes(self.entry["path"], self.io.held)
+        path = self.io.write(self.entry["path"])
         link = path.with_name(f".{LATEST}.{secrets.token_hex(4)}")
         os.symlink(path.name, link)
         os.replace(link, path.with_name(LATEST))

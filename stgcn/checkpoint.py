@@ -5,6 +5,7 @@ Reads files of this trainer, un-keyed TAO (Lightning) files, and state dicts of 
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
 import warnings
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stgcn import config
+from stgcn import config, crypto
 from stgcn.description import KEY, PARTITIONS, check_classes, completed, describe, differences, unreadable
 from stgcn.errors import CheckpointError
 from stgcn.fusion import Fused
@@ -53,17 +54,20 @@ class Checkpoint:
         return int(self.content.get("global_step", 0))
 
 
-def read(path: str | Path) -> Checkpoint:
-    """Read a checkpoint.
+def read(path: str | Path, key: str | None = None) -> Checkpoint:
+    """Read a checkpoint; ``key`` is the passphrase of an encrypted one, and counts for nothing where it is not.
 
     Raises:
-        CheckpointError: it is missing, broken, encrypted, holds more than plain data, or is of no network known here.
+        CheckpointError: it is missing, broken, encrypted with another key or by TAO, holds more than plain data, or is of no
+            network known here.
+        ResourceError: it is encrypted, and the cryptography package is not installed.
     """
     path = Path(path)
-    content = _load(path)
+    content = _load(path, key)
     if content.get("state_dict_encrypted"):
         raise CheckpointError(
-            f"{path} is encrypted with a key by TAO, whose cipher is not public; save it without encryption_key in TAO first"
+            f"{path} was encrypted by TAO, whose cipher is not public, so no key opens it here: save it in TAO without "
+            "encryption_key"
         )
     state = content.get("state_dict", content)
     weights = {_original_name(name): value for name, value in state.items()} if isinstance(state, Mapping) else {}
@@ -144,15 +148,16 @@ def misfits(weights: Mapping[str, Tensor], model: config.Model, dataset: config.
     return problems or _other_graph(weights, model)
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path, key: str | None) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
     if path.suffix == ".onnx":
         raise CheckpointError(f"{path} is an ONNX file; a checkpoint (.pth or .tlt) is needed here")
+    source = io.BytesIO(crypto.unseal(path, key)) if crypto.is_sealed(path) else path
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)  # such a file is refused below
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # what a broken file raises while it is unpickled is not limited to a few types
         raise CheckpointError(f"{path} {_why_unreadable(error)}") from None
     if not isinstance(content, dict):

@@ -7,6 +7,7 @@ them. ``draw`` counts how often the epoch has taken that sequence before.
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ log = logging.getLogger("stgcn")
 
 WORTH_PROCESSES = 64 * 2**20  # bytes of data below which starting a process costs more than it loads
 KEPT_AT_MOST = 2**30  # bytes of prepared sequences that are kept in memory, of both sets together
-SHUFFLE, AUGMENT = 0, 1  # the two streams of random numbers
+SHUFFLE, AUGMENT, ROUND = 0, 1, 3  # the streams of random numbers; ``stgcn.module`` has 2
 
 Prepared = Callable[[np.ndarray], np.ndarray]  # (C, T, V, M) -> (C, T, V, M), see ``stgcn.prepare``
 Changed = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # the same at random, see ``stgcn.augment``
@@ -99,6 +100,8 @@ class EpochSampler(Sampler[Key]):
         seed: with the epoch, of the order.
         epoch: the first one.
         draws: indices of an epoch, never fewer than ``count``; each is drawn as often as any other, or once more.
+        at_most: indices of an epoch at most, where that is fewer; then none comes twice in an epoch, and none comes again in
+            a later one before all have come. -1 draws all.
         classes: class ids (count,); where given, classes instead of sequences are drawn as often as one another, each
             going through its own sequences evenly.
         replicas: with several, the order is continued from its start until every replica has as many.
@@ -112,14 +115,18 @@ class EpochSampler(Sampler[Key]):
         *,
         epoch: int = 0,
         draws: int = 0,
+        at_most: int = -1,
         classes: np.ndarray | None = None,
         replicas: int = 1,
         rank: int = 0,
     ) -> None:
         self.count, self.seed, self.epoch = count, seed, epoch
-        self.draws = max(draws, count)
+        self.draws = drawn_in_epoch(count, draws, at_most)
+        self.partial = self.draws < count
         self.classes = classes
         self.replicas, self.rank = replicas, rank
+        self._parts: Iterator[np.ndarray] = iter(())
+        self._next = -1  # the epoch that _parts gives next
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch comes next; Lightning calls this."""
@@ -131,19 +138,78 @@ class EpochSampler(Sampler[Key]):
     def __iter__(self) -> Iterator[Key]:
         drawn: Counter[int] = Counter()
         keys: list[Key] = []
-        for index in self._order(np.random.default_rng([self.seed, SHUFFLE, self.epoch])).tolist():
+        order = self._part(self.epoch) if self.partial else self._whole(self._shuffler(self.epoch))
+        for index in order.tolist():
             keys.append((self.epoch, index, drawn[index]))
             drawn[index] += 1
         shared = np.resize(np.arange(self.draws), len(self) * self.replicas)[self.rank :: self.replicas]
         return iter([keys[place] for place in shared])
 
-    def _order(self, rng: np.random.Generator) -> np.ndarray:
+    def _shuffler(self, epoch: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, SHUFFLE, epoch])
+
+    def _whole(self, rng: np.random.Generator) -> np.ndarray:
+        """An epoch that goes through all sequences."""
         if self.classes is None:
             return _rounds(np.arange(self.count), self.draws, rng)
-        present = rng.permutation(np.unique(self.classes))  # which classes get one more is drawn too
+        parts = zip(*self._quotas(self.classes, rng), strict=True)
+        return rng.permutation(np.concatenate([_rounds(members, quota, rng) for members, quota in parts]))
+
+    def _quotas(self, classes: np.ndarray, rng: np.random.Generator) -> tuple[list[np.ndarray], list[int]]:
+        """The indices of each class, and how many of them an epoch draws; which classes get one more is drawn too."""
+        present = rng.permutation(np.unique(classes))
         quotas = [self.draws // len(present) + (i < self.draws % len(present)) for i in range(len(present))]
-        members = [np.flatnonzero(self.classes == one) for one in present]
-        return rng.permutation(np.concatenate([_rounds(*part, rng) for part in zip(members, quotas, strict=True)]))
+        return [np.flatnonzero(classes == one) for one in present], quotas
+
+    def _part(self, epoch: int) -> np.ndarray:
+        """An epoch that goes through some of the sequences: what it draws follows from all epochs before it."""
+        if not 0 <= self._next <= epoch:
+            self._parts, self._next = self._all_parts(), 0
+        for _ in range(epoch - self._next):
+            next(self._parts)
+        self._next = epoch + 1
+        return next(self._parts)
+
+    def _all_parts(self) -> Iterator[np.ndarray]:
+        """The indices of epoch 0, 1, 2, ... without end."""
+        if self.classes is None:
+            turns = Turns(np.arange(self.count), np.random.default_rng([self.seed, ROUND]))
+            while True:
+                yield turns.take(self.draws)
+        own = {
+            one: Turns(np.flatnonzero(self.classes == one), np.random.default_rng([self.seed, ROUND, one]))
+            for one in np.unique(self.classes).tolist()
+        }
+        for epoch in itertools.count():
+            rng = self._shuffler(epoch)
+            parts = zip(*self._quotas(self.classes, rng), strict=True)
+            yield rng.permutation(np.concatenate([own[int(self.classes[members[0]])].take(q) for members, q in parts]))
+
+
+class Turns:
+    """Draws from ``indices`` in rounds: none comes again before all have come, and none twice within one ``take``."""
+
+    def __init__(self, indices: np.ndarray, rng: np.random.Generator) -> None:
+        self.indices, self.rng = indices, rng
+        self.left = indices[:0]  # of the round, in the order to come
+
+    def take(self, count: int) -> np.ndarray:
+        """The next ``count``; where there are fewer indices, each as often as any other, or once more."""
+        taken = self.indices[:0]
+        while len(taken) < count:
+            if not len(self.left):
+                order = self.rng.permutation(self.indices)
+                just = np.isin(order, taken[len(taken) // len(order) * len(order) :])  # these come last in the new round
+                self.left = np.concatenate([order[~just], order[just]])
+            part = self.left[: count - len(taken)]
+            taken, self.left = np.concatenate([taken, part]), self.left[len(part) :]
+        return taken
+
+
+def drawn_in_epoch(count: int, repeat_to: int, at_most: int) -> int:
+    """Sequences that an epoch draws of ``count``, as ``dataset.repeat_to`` and ``dataset.draw_at_most`` have it."""
+    draws = max(repeat_to, count)
+    return min(draws, at_most) if at_most > 0 else draws
 
 
 def _rounds(indices: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
@@ -193,13 +259,14 @@ class SkeletonData(pl.LightningDataModule):
         self.val.keep_prepared(KEPT_AT_MOST - taken)
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
-        """Batches (n, C, T, V, M), (n,): every training sequence, as often as the settings say."""
+        """Batches (n, C, T, V, M), (n,): training sequences, as many and as often as the settings say."""
         replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         sampler = EpochSampler(
             len(self.train),
             self.train.seed,
             epoch=self.first_epoch,
             draws=self.settings.repeat_to,
+            at_most=self.settings.draw_at_most,
             classes=self.train.skeletons.labels if self.settings.class_balance == "sampler" else None,
             replicas=replicas,
             rank=rank,

@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stgcn import config, stages
+from stgcn import channels, config, stages
+from stgcn.consistency import of_classes, of_network, of_preparation, of_size, of_streams
 from stgcn.errors import SpecError
 from stgcn.graph import LAYOUTS, Layout, from_plain, is_path, resolve
-from stgcn.labels import check_label_map
-from stgcn.prepare import AUTO_CHANNEL, NOTHING, idle
-from stgcn.prepare import problems as unfit
+from stgcn.prepare import NOTHING, idle
 
 KEY = "pose_classification"
 FORMAT = 1
@@ -51,9 +50,9 @@ def describe(model: config.Model, dataset: config.Dataset, *, window: int | None
             the network do not go together.
     """
     layout = resolve(model.graph_layout)
-    problems = [*unfit(dataset.preparation, layout, model.input_channels), *_at_odds(model, dataset)]
-    if problems:
-        raise SpecError(problems)
+    found = [*of_preparation(dataset.preparation, layout, model.input_channels), *of_network(model, dataset)]
+    if found:
+        raise SpecError([str(finding) for finding in found])
     return {
         "format": FORMAT,
         "network": model.model_type,
@@ -81,34 +80,12 @@ def completed(description: Mapping[str, Any]) -> dict[str, Any]:
     return {**_BEFORE, **description}
 
 
-def _at_odds(model: config.Model, dataset: config.Dataset) -> list[str]:
-    """Settings of a spec that make no network together, or have no effect on this one."""
-    problems = [*stages.problems(model.model_type, model.width, model.stages), *_stream_problems(dataset.streams)]
-    if model.model_type != "ST-GCN" and not model.edge_importance_weighting:
-        problems.append(
-            f"model.edge_importance_weighting=false has no effect: {model.model_type} learns its graph; leave it at true"
-        )
-    if len(dataset.streams) == 1 and dataset.stream_fusion != "score":
-        problems.append(
-            f"dataset.stream_fusion={dataset.stream_fusion} has no effect on a single stream; name several in dataset.streams"
-        )
-    return problems
-
-
-def _stream_problems(streams: object) -> list[str]:
-    if not isinstance(streams, list | tuple) or not streams:
-        shown = "[]" if streams == () else repr(streams)
-        return [f"dataset.streams is {shown}; allowed: one or more of {', '.join(STREAMS)}"]
-    wrong = [f"dataset.streams: {name!r} is not one of {', '.join(STREAMS)}" for name in streams if name not in STREAMS]
-    twice = sorted({str(name) for name in streams if streams.count(name) > 1})
-    return wrong + ([f"dataset.streams names {', '.join(twice)} more than once"] if twice else [])
-
-
 def _unbuildable(about: Mapping[str, Any]) -> str | None:
     """Say why no network can be built as a complete description has it, or None."""
     if about["network"] not in NETWORKS:
         return f"its network is {about['network']!r}; known are {', '.join(NETWORKS)}"
-    problems = [*stages.problems(about["network"], about["width"], about["stages"]), *_stream_problems(about["streams"])]
+    found = [*of_size(about["network"], about["width"], about["stages"]), *of_streams(about["streams"])]
+    problems = [str(finding) for finding in found]
     problems += [
         f"its {key} is {about[key]!r}; known are {', '.join(known)}"
         for key, known in (("padding", ("counted", "masked")), ("stream_fusion", ("score", "input")))
@@ -147,7 +124,7 @@ def _mistyped(about: Mapping[str, Any]) -> str | None:
     if not isinstance(classes, Mapping) or not all(type(i) is int for i in classes.values()):
         wrong.append("label_map names no class ids")
     elif not wrong:
-        wrong += [text.replace("dataset.", "") for text in check_label_map(dict(classes), about["num_classes"])]
+        wrong += [str(found).replace("dataset.", "") for found in of_classes(dict(classes), about["num_classes"])]
     return "; ".join(wrong) or None
 
 
@@ -177,7 +154,8 @@ def unreadable(description: object) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             return f"its {name} is {value!r}; allowed: {low:g} to {high:g}"
     try:
-        problems = unfit(preparation_of(description), layout, description["input_channels"])
+        found = of_preparation(preparation_of(description), layout, description["input_channels"])
+        problems = [str(finding) for finding in found]
     except SpecError as error:
         problems = error.problems
     return f"the preparation it describes is not one of this version: {'; '.join(problems)}" if problems else None
@@ -233,9 +211,8 @@ def check_classes(dataset: config.Dataset) -> None:
     Raises:
         SpecError: with all that is wrong.
     """
-    problems = check_label_map(dataset.label_map, dataset.num_classes)
-    if problems:
-        raise SpecError(problems)
+    if found := of_classes(dataset.label_map, dataset.num_classes):
+        raise SpecError([str(finding) for finding in found])
 
 
 def differences(
@@ -271,7 +248,7 @@ def differences(
         *(
             (f"dataset.preparation.{name}", ours, getattr(default_dataset.preparation, name), getattr(prepared, name))
             for name, ours in dataclasses.asdict(dataset.preparation).items()
-            if ours not in ("auto", AUTO_CHANNEL)  # what they stood for is what the model holds
+            if ours not in ("auto", channels.AUTO)  # what they stood for is what the model holds
         ),
     ]
     return _layout_differences(description, model.graph_layout, ignore_defaults=ignore_defaults) + [

@@ -43,7 +43,12 @@ def main(action: Started) -> dict[str, Any]:
     described = predictor.describe()
     names = class_names(described)
     checked = inspected(action, described, test)
-    logits, streams = run_streams(predictor, test.data, batch_size_of(settings.evaluate, settings.dataset))
+    logits, streams = run_streams(
+        predictor,
+        test.data,
+        batch_size_of(settings.evaluate, settings.dataset),
+        lambda words: status.write("RUNNING", words),
+    )
     probs = probabilities(logits, described)
     counted = metrics.confusion(test.labels, logits.argmax(axis=1), len(names))
     facts = arrays.facts(test, described["label_map"])

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stgcn import checkpoint, config, files
+from stgcn import checkpoint, config, crypto, files
 from stgcn.action import Started, started
 from stgcn.config import is_set
 from stgcn.description import CALIBRATION, KEY, class_names, num_joints, preparation_of
@@ -68,7 +68,14 @@ def main(action: Started) -> dict[str, Any]:
     own = settings.export
     target = target_path(own, folder)
     status.write("RUNNING", f"Loading checkpoint: {own.checkpoint}")
-    network, description = checkpoint.network(checkpoint.read(own.checkpoint), settings.model, settings.dataset)
+    read = checkpoint.read(own.checkpoint, settings.encryption_key)
+    if crypto.is_sealed(own.checkpoint):
+        said = (
+            f"{own.checkpoint} is encrypted, the ONNX file is not: whatever runs it has to read it. Guard it as you do the key"
+        )
+        log.warning(said)
+        status.write("RUNNING", said)
+    network, description = checkpoint.network(read, settings.model, settings.dataset)
     network.eval()
     frames = own.sequence_length if own.sequence_length > 0 else None
     window = preparation_of(description).window
@@ -98,7 +105,7 @@ def main(action: Started) -> dict[str, Any]:
     names = class_names(description)
     written = {
         "onnx": target,
-        "labels": files.write_text(target.with_name("labels.txt"), "".join(f"{name}\n" for name in names)),
+        "labels": files.write_lines(target.with_name("labels.txt"), names),
         "parity": files.write_json(folder / "parity.json", parity),
     }
     return {

@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,12 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 def write_text(path: str | Path, text: str) -> Path:
     """Write a UTF-8 text file whole or not at all; ResourceError when the folder cannot be written."""
     return write_bytes(path, text.encode(errors="backslashreplace"))  # half a character, as a hostile file may hold
+
+
+def write_lines(path: str | Path, lines: Iterable[str]) -> Path:
+    """Write a text file of one entry a line whole or not at all; what would break a line, in a class name say, is escaped."""
+    plain_lines = (re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]", lambda hit: ascii(hit[0])[1:-1], line) for line in lines)
+    return write_text(path, "".join(f"{line}\n" for line in plain_lines))
 
 
 def write_json(path: str | Path, content: Any) -> Path:

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from stgcn import config
+from stgcn.consistency.training import NEUTRAL
 from stgcn.description import class_names, layout_of
 from stgcn.graph import Layout, canonical
 
-NEUTRAL = {"freeze_epochs": 0, "layer_decay": 1.0}
 KEY = "fine_tuned"  # of a description: the path of the pretrained model, and the tensors it brought whole
 BLOCK = re.compile(r"(?:^|\.)(?:st_gcn_networks\.|edge_importance\.|gcn\.|blocks\.|l)(\d+)(?:\.|$)")
 HEAD = re.compile(r"(?:^|\.)(?:fcn|fc|fc_cls|head|classifier)\.(?:weight|bias)$")
@@ -203,17 +203,6 @@ def _by_name(layout: Layout) -> dict[tuple[str, str], int]:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def problems(settings: config.TrainSpec) -> list[str]:
-    """What the settings of a fine-tuning cannot mean."""
-    train = settings.train
-    said = []
-    if train.freeze_epochs and train.num_gpus > 1:
-        said.append(f"train.freeze_epochs is {train.freeze_epochs} and train.num_gpus {train.num_gpus}; it needs a single one")
-    if config.is_set(settings.model.pretrained_model_path) or config.is_set(train.resume_training_checkpoint_path):
-        return said
-    return [*said, *(f"{set_to}; it needs model.pretrained_model_path, whose tensors it is about" for set_to in _set(train))]
 
 
 def cannot_resume(description: Mapping[str, Any], train: config.Train) -> list[str]:

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from stgcn import config
@@ -46,11 +45,14 @@ def fit(
     loggers: list[Logger],
     history: History,
     checkpoint: Path | None,
+    key: str | None = None,
 ) -> History:
-    """Train on ``gpus`` (none is the CPU), going on from ``checkpoint`` if there is one; returns what was done."""
+    """Train on ``gpus`` (none is the CPU), going on from ``checkpoint`` if there is one; returns what was done.
+
+    With a ``key`` the checkpoints are encrypted.
+    """
     torch.backends.cudnn.deterministic = settings.cudnn.deterministic
-    held = HoldingIO()
-    on_terminal = sys.stderr.isatty()
+    held = HoldingIO(key)
     with quiet(TALKERS, ADVICE), shared(history, len(gpus)) as record, interruptible():
         trainer = pl.Trainer(
             accelerator="cuda" if gpus else "cpu",
@@ -64,18 +66,17 @@ def fit(
                 Recorder(folder, status, record, settings.num_epochs),
                 *([EarlyStopping(settings.early_stopping, status, record)] if settings.early_stopping else []),
                 Checkpoints(folder, settings, held, record),
-                *([TQDMProgressBar()] if on_terminal else []),
             ],
             plugins=[held],
             logger=loggers,
             log_every_n_steps=1,
-            enable_progress_bar=on_terminal,
+            enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
             default_root_dir=folder,
         )
-        with redirect_stdout(sys.stderr):  # the bar would go to stdout, which is for data
+        with redirect_stdout(sys.stderr):  # what libraries print is not data
             try:
                 trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             finally:
@@ -96,6 +97,7 @@ def loggers_for(wandb: config.Wandb, folder: Path) -> list[Logger]:
     if importlib.util.find_spec("tensorboard"):
         loggers.append(TensorBoardLogger(folder, name="lightning_logs", default_hp_metric=False))
     if wandb.enable:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else its own errors go to its makers, also offline
         loggers.append(
             WandbLogger(
                 save_dir=folder,

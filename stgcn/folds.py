@@ -90,18 +90,6 @@ class Groups(NamedTuple):
     unknown: int
 
 
-def problems(dataset: config.Dataset) -> list[str]:
-    """What the settings of the division cannot mean."""
-    if dataset.folds == 1:
-        return ["dataset.folds is 1, which divides nothing; allowed: 0 (the sets as given), 2 or more"]
-    if dataset.folds == 0:
-        needs = [f"dataset.{key}" for key in ("fold", "fold_by") if getattr(dataset, key) != getattr(config.Dataset, key)]
-        return [f"{key} has no effect without dataset.folds, which is 0" for key in needs]
-    if dataset.fold >= dataset.folds:
-        return [f"dataset.fold is {dataset.fold}; of dataset.folds={dataset.folds} parts the last is {dataset.folds - 1}"]
-    return []
-
-
 def contradictions(spec: Mapping[str, Any], dataset: config.Dataset, seed: int) -> list[str]:
     """Where another division than that of ``spec``, which a checkpoint was trained by, would mix what was kept apart."""
     then, seed_then = spec.get("dataset", {}), spec.get("train", {}).get("seed")
@@ -245,8 +233,8 @@ def _division_notes(
     held = part == fold
     how = f"{told.how} ({len(set(told.of))})" if told.how else "by class"
     notes = [
-        f"cross-validation, part {fold} of 0 to {folds - 1}: train and val were put together ({len(labels)} sequences) and "
-        f"divided {how}; {int((~held).sum())} are trained on, {int(held.sum())} validate"
+        f"cross-validation, part {fold + 1} of {folds} (dataset.fold={fold}): train and val were put together "
+        f"({len(labels)} sequences) and divided {how}; {int((~held).sum())} are trained on, {int(held.sum())} validate"
     ]
     if told.unknown:
         notes.append(f"the names of {told.unknown} sequences tell no subject; each was divided as if it had one of its own")
@@ -259,7 +247,9 @@ def _division_notes(
         absent = [str(names.get(i, i)) for i in np.unique(labels).tolist() if not (labels[rows] == i).any()]
         if absent:
             listed = ", ".join(absent[:MOST_NAMED]) + (", ..." if len(absent) > MOST_NAMED else "")
-            notes.append(f"no sequence {lacks} in part {fold} of these classes, of which there are too few to divide: {listed}")
+            notes.append(
+                f"no sequence {lacks} in part {fold + 1} of these classes, of which there are too few to divide: {listed}"
+            )
     return notes
 
 

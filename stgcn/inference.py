@@ -51,12 +51,13 @@ def main(action: Started) -> dict[str, Any]:
     names = class_names(described)
     check_unknown("inference.unknown_below", own.unknown_below, names)
     checked = inspected(action, described, test)
-    probs = probabilities(run_over(predictor, test.data, batch_size_of(own, settings.dataset)), described)
+    logits = run_over(predictor, test.data, batch_size_of(own, settings.dataset), lambda words: status.write("RUNNING", words))
+    probs = probabilities(logits, described)
     told = list(records(test.names, probs, names, own.top_k, own.unknown_below))
     counts = Counter(record["predicted"] for record in told)
     output = Path(own.output_file) if is_set(own.output_file) else folder / "results.txt"
     written = {
-        "predictions": files.write_text(output, "".join(f"{record['predicted']}\n" for record in told)),
+        "predictions": files.write_lines(output, (record["predicted"] for record in told)),
         "predictions_jsonl": files.write_text(output.with_suffix(".jsonl"), json_lines(told)),
         "data_facts": files.write_json(
             folder / "data_facts.json", {"test": arrays.facts(test, described["label_map"]), "inspection": checked}

@@ -197,26 +197,3 @@ def check_labels(ids: np.ndarray, num_classes: int, label_map: Mapping[str, int]
         known = f" ({classes})" if classes else ""
         problems.append(f"class ids out of range: {listed}{more}; allowed are 0 to {num_classes - 1}{known}")
     return problems
-
-
-def check_label_map(label_map: Mapping[str, int], num_classes: int) -> list[str]:
-    """List what is wrong with a label map: its ids must be 0 to num_classes - 1, each once."""
-    problems = []
-    if len(label_map) != num_classes:
-        problems.append(
-            f"dataset.label_map names {len(label_map)} classes, dataset.num_classes is {num_classes}; make them equal"
-        )
-    by_id: dict[int, list[str]] = {}
-    for name, class_id in label_map.items():
-        by_id.setdefault(class_id, []).append(name)
-    problems += [f"dataset.label_map gives id {i} to {' and '.join(names)}" for i, names in by_id.items() if len(names) > 1]
-    expected = range(len(label_map))
-    strays = [f"{name}: {i}" for name, i in label_map.items() if i not in expected]
-    missing = [str(i) for i in expected if i not in by_id]
-    if strays or missing:
-        problems.append(
-            f"dataset.label_map is not contiguous: expected each id from 0 to {len(label_map) - 1} once"
-            + (f"; out of that range: {', '.join(strays[:MOST_NAMED])}" if strays else "")
-            + (f"; missing: {', '.join(missing[:MOST_NAMED])}" if missing else "")
-        )
-    return problems

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from stgcn import calibration, config
+from stgcn import calibration, config, fast
 from stgcn.averaging import Average
 from stgcn.description import KEY
 from stgcn.errors import TrainerError
@@ -101,6 +101,7 @@ class PoseClassifier(pl.LightningModule):
         self.average = Average(model, settings.ema_decay) if settings.ema_decay > 0 else None
         self.tally = Tally()
         self.validated: list[Batch] = []  # scores (S, n, classes) and class ids of the batches validated so far
+        self.evaluated = [model]  # the network as it is validated; within a list, it is no part of the state dict
         self.fresh: dict[str, Any] = {}  # the metrics of the epoch that has just ended, and no older ones
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -110,14 +111,12 @@ class PoseClassifier(pl.LightningModule):
             TrainerError: it is not finite.
         """
         mixed = self._mixed(*batch, batch_idx)
-        scores = self._scores(mixed.sequences)
+        scores = _scores(self.model, mixed.sequences)
         loss = torch.stack([self._loss(logits, mixed) for logits in scores]).sum()
         shown = loss.detach() / len(scores)
         self._require_finite("loss", shown.item())
         labels = torch.where(mixed.share >= 0.5, mixed.labels, mixed.others) if self.mixing else mixed.labels
         self.tally.add(shown, self._fused(scores.detach()), labels)
-        if self.trainer.progress_bar_callback is not None:
-            self.log("loss", shown, prog_bar=True, logger=False, batch_size=len(labels))
         return {"loss": loss, "shown": shown}
 
     def _mixed(self, sequences: Tensor, labels: Tensor, step: int) -> Mixed:
@@ -126,13 +125,6 @@ class PoseClassifier(pl.LightningModule):
             return Mixed(sequences, labels, labels, torch.ones(()))
         seed = None if self.seed is None else [self.seed, MIX, self.current_epoch, step, self.global_rank]
         return mix(sequences, labels, self.mixing, np.random.default_rng(seed))
-
-    def _scores(self, sequences: Tensor) -> Tensor:
-        """Logits (S, n, classes) of the streams; a plain network is one."""
-        if isinstance(self.model, Fused):
-            return self.model.scores(sequences)
-        logits: Tensor = self.model(sequences)
-        return logits[None]
 
     def _fused(self, scores: Tensor) -> Tensor:
         """Logits (n, classes) of the whole network from the scores (S, n, classes) of its streams."""
@@ -155,7 +147,7 @@ class PoseClassifier(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the scores of a batch of validation sequences."""
         sequences, labels = batch
-        self.validated.append((self._scores(sequences), labels))
+        self.validated.append((_scores(self.evaluated[0], sequences), labels))
 
     def on_train_start(self) -> None:
         """Bring what lies beside the network to its device, and OneCycle to the start of its epoch."""
@@ -184,10 +176,11 @@ class PoseClassifier(pl.LightningModule):
             self.average.update(self.global_step)
 
     def on_validation_epoch_start(self) -> None:
-        """Validate the average where there is one."""
+        """Validate the average where there is one, by the fast road where there is one."""
         self.validated = []
         if self.average:
             self.average.swap()
+        self.evaluated = [fast.arranged(self.model)]
 
     def on_validation_epoch_end(self) -> None:
         """Choose the weights of the streams, note val_loss and val_acc, calibrate.
@@ -197,6 +190,7 @@ class PoseClassifier(pl.LightningModule):
         """
         if self.average:
             self.average.swap()
+        self.evaluated = [self.model]
         scores = torch.cat([found for found, _ in self.validated], dim=1).double()
         labels = torch.cat([labels for _, labels in self.validated])
         self.validated = []
@@ -287,6 +281,14 @@ class PoseClassifier(pl.LightningModule):
             counter.load_state_dict(dict.fromkeys(("ready", "started", "processed", "completed"), self.first_epoch))
         steps = loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
         steps.load_state_dict(dict.fromkeys(("ready", "completed"), checkpoint["global_step"]))
+
+
+def _scores(model: nn.Module, sequences: Tensor) -> Tensor:
+    """Logits (S, n, classes) of the streams of a network; a plain one is one."""
+    if isinstance(model, Fused):
+        return model.scores(sequences)
+    logits: Tensor = model(sequences)
+    return logits[None]
 
 
 def epoch_seed(seed: int, epoch: int, rank: int) -> int:

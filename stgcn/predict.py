@@ -33,6 +33,7 @@ from stgcn.graph import resolve
 from stgcn.inspect import before
 from stgcn.inspect.anatomy import MODEL
 from stgcn.prepare import idle, prepare_batch, sizes
+from stgcn.progress import Progress, Say, unheard
 
 log = logging.getLogger("stgcn")
 
@@ -62,14 +63,16 @@ class Predictor(Protocol):
 class TorchPredictor:
     """A checkpoint on the CPU or on one GPU."""
 
-    def __init__(self, path: Path, model: config.Model, dataset: config.Dataset, gpu: int | None) -> None:
+    def __init__(
+        self, path: Path, model: config.Model, dataset: config.Dataset, gpu: int | None, key: str | None = None
+    ) -> None:
         import torch
 
-        from stgcn import checkpoint
+        from stgcn import checkpoint, fast
 
-        network, self._description = checkpoint.network(checkpoint.read(path), model, dataset)
+        network, self._description = checkpoint.network(checkpoint.read(path, key), model, dataset)
         self.device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
-        self.network: Any = network.eval().to(self.device)
+        self.network: Any = fast.arranged(network.eval().to(self.device))
         self.fused = "fusion" in self._description
         self.shape: tuple[int | None, ...] = (
             *(None, self._description["input_channels"]),
@@ -153,8 +156,12 @@ class OnnxPredictor:
         return describe(model, dataset, window=self.shape[2], num_persons=self.shape[4]), problems
 
 
-def load(path: str | Path, model: config.Model, dataset: config.Dataset, *, gpu: int | None = None) -> Predictor:
+def load(
+    path: str | Path, model: config.Model, dataset: config.Dataset, *, gpu: int | None = None, key: str | None = None
+) -> Predictor:
     """Load a model by its suffix: .onnx, else a checkpoint. ``model`` and ``dataset`` are those of the spec.
+
+    ``key`` is the passphrase of an encrypted checkpoint.
 
     Raises:
         CheckpointError: it is missing, broken, or does not fit the spec.
@@ -162,7 +169,7 @@ def load(path: str | Path, model: config.Model, dataset: config.Dataset, *, gpu:
     path = Path(path)
     if path.suffix == ".onnx":
         return OnnxPredictor(path, model, dataset)
-    return TorchPredictor(path, model, dataset, gpu)
+    return TorchPredictor(path, model, dataset, gpu, key)
 
 
 def prepare(action: Started, name: str, *, need_labels: bool) -> tuple[Predictor, arrays.SkeletonSet]:
@@ -179,7 +186,8 @@ def prepare(action: Started, name: str, *, need_labels: bool) -> tuple[Predictor
         raise SpecError(problems)
     action.status.write("RUNNING", f"Loading checkpoint: {own.checkpoint}")
     gpus = [] if Path(own.checkpoint).suffix == ".onnx" else choose_gpus(name, own.num_gpus, own.gpu_ids)
-    predictor = load(own.checkpoint, settings.model, settings.dataset, gpu=gpus[0] if gpus else None)
+    gpu = gpus[0] if gpus else None
+    predictor = load(own.checkpoint, settings.model, settings.dataset, gpu=gpu, key=settings.encryption_key)
     described = predictor.describe()
     skeletons = arrays.read_set(
         "test",
@@ -192,8 +200,7 @@ def prepare(action: Started, name: str, *, need_labels: bool) -> tuple[Predictor
         label_map=described["label_map"],
         need_labels=need_labels,
     )
-    _check_shape(predictor, skeletons)
-    _check_persons(described, skeletons)
+    check_fits(predictor, skeletons)
     for note in skeletons.notes:
         log.warning(note)
     return predictor, skeletons
@@ -223,35 +230,41 @@ def inspected(action: Started, described: Mapping[str, Any], skeletons: arrays.S
     return before.kept(findings)
 
 
-def run_over(predictor: Predictor, data: np.ndarray, batch_size: int) -> np.ndarray:
+def run_over(predictor: Predictor, data: np.ndarray, batch_size: int, say: Say = unheard) -> np.ndarray:
     """Logits float32 (N, classes) of all sequences (N, C, T, V, M), prepared as those the model was trained on, in batches.
+
+    ``say`` hears now and then how far it is.
 
     Raises:
         CheckpointError: the model's answers are not finite.
     """
-    return _finite(np.concatenate([predictor.logits(batch) for batch in _batches(predictor, data, batch_size)]))
+    return _finite(np.concatenate([predictor.logits(batch) for batch in _batches(predictor, data, batch_size, say)]))
 
 
-def run_streams(predictor: Predictor, data: np.ndarray, batch_size: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def run_streams(
+    predictor: Predictor, data: np.ndarray, batch_size: int, say: Say = unheard
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """What ``run_over`` gives, and of a fused model the logits (N, classes) of each stream by its name; else none.
 
     Raises:
         CheckpointError: the model's answers are not finite.
     """
     if not predictor.fused:
-        return run_over(predictor, data, batch_size), {}
-    answers = [predictor.answers(batch) for batch in _batches(predictor, data, batch_size)]
+        return run_over(predictor, data, batch_size, say), {}
+    answers = [predictor.answers(batch) for batch in _batches(predictor, data, batch_size, say)]
     logits, scores = (np.concatenate(parts) for parts in zip(*answers, strict=True))
     return _finite(logits), {stream: scores[:, i] for i, stream in enumerate(predictor.describe()["streams"])}
 
 
-def _batches(predictor: Predictor, data: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+def _batches(predictor: Predictor, data: np.ndarray, batch_size: int, say: Say) -> Iterator[np.ndarray]:
     """The sequences in batches, prepared as those the model was trained on."""
     described = predictor.describe()
     preparation = preparation_of(described)
-    for start in range(0, len(data), batch_size):
-        batch = np.asarray(data[start : start + batch_size])
-        yield batch if idle(preparation) else prepare_batch(batch, preparation, layout_of(described))
+    with Progress("predicting", say) as told:
+        for start in range(0, len(data), batch_size):
+            batch = np.asarray(data[start : start + batch_size])
+            yield batch if idle(preparation) else prepare_batch(batch, preparation, layout_of(described))
+            told(min(start + batch_size, len(data)), len(data))
 
 
 def _finite(logits: np.ndarray) -> np.ndarray:
@@ -310,13 +323,23 @@ def json_lines(items: Iterable[dict[str, Any]]) -> str:
     return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
 
 
+def check_fits(predictor: Predictor, skeletons: arrays.SkeletonSet) -> None:
+    """Make sure that sequences of the right channels and joints also have the frames and persons that the model needs.
+
+    Raises:
+        DataError: they have others.
+    """
+    _check_shape(predictor, skeletons)
+    _check_persons(predictor.describe(), skeletons)
+
+
 def _check_shape(predictor: Predictor, skeletons: arrays.SkeletonSet) -> None:
     """The sizes an ONNX file fixes beyond C and V, which are checked before."""
     count, channels, frames, joints, persons = skeletons.data.shape
     frames, persons = sizes(frames, persons, preparation_of(predictor.describe()))
     prepared = (count, channels, frames, joints, persons)
     problems = [
-        f"test data: it has {axis}={have}, the ONNX file was exported for {size}; shape {skeletons.data.shape}"
+        f"{skeletons.split} data: it has {axis}={have}, the ONNX file was exported for {size}; shape {skeletons.data.shape}"
         for axis, size, have in list(zip(AXES, predictor.shape, prepared, strict=True))[1:]
         if size is not None and size != have
     ]
@@ -330,8 +353,8 @@ def _check_persons(described: dict[str, Any], skeletons: arrays.SkeletonSet) -> 
     _, have = sizes(0, skeletons.num_persons, preparation_of(described))
     if trained and trained != have:
         raise DataError(
-            f"test data: it has M={have} persons, the model was trained with M={trained}: pad the missing slots with zeros, or "
-            "cut the surplus ones"
+            f"{skeletons.split} data: it has M={have} persons, the model was trained with M={trained}: pad the missing "
+            "slots with zeros, or cut the surplus ones"
         )
 
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from stgcn import channels as channels_of
 from stgcn.config import Preparation
-from stgcn.graph import Layout, canonical
+from stgcn.graph import Layout
 
 NOTHING = Preparation()
-AUTO_CHANNEL = -2  # a confidence_channel that is still to be found
 NEGLIGIBLE = 1e-6  # a size or a direction that small beside the coordinates is noise
 
 
@@ -59,34 +59,7 @@ def sizes(frames: int, persons: int, settings: Preparation) -> tuple[int, int]:
 
 def position_channels(channels: int, settings: Preparation) -> list[int]:
     """The channels that hold a place: x, y and, where there is one, z."""
-    return [channel for channel in range(channels) if channel != settings.confidence_channel][:3]
-
-
-def problems(settings: Preparation, layout: Layout, channels: int) -> list[str]:
-    """What ``settings`` ask for that joints of so many channels, or this layout, cannot give."""
-    if settings == NOTHING:
-        return []
-    key = "dataset.preparation"
-    found = []
-    if settings.confidence_channel >= channels:
-        found.append(
-            f"{key}.confidence_channel is {settings.confidence_channel}; model.input_channels is {channels}, so allowed are "
-            f"0 to {channels - 1}, or -1 for none"
-        )
-    if settings.min_confidence > 0 and settings.confidence_channel < 0:
-        found.append(f"{key}.min_confidence needs {key}.confidence_channel, the channel that holds the score")
-    if settings.view == "frontal":
-        places = len(position_channels(channels, settings))
-        if places < 3:
-            found.append(f"{key}.view=frontal needs three coordinates; there are {places}")
-        if not _lines(layout):
-            found.append(
-                f"{key}.view=frontal needs the left and right hip or shoulder; the layout {layout.name} names none of them "
-                "under roles, nor by its joints"
-            )
-    if settings.scale == "body" and not layout.edges:
-        found.append(f"{key}.scale=body needs bones; the layout {layout.name} has none")
-    return found
+    return channels_of.places(channels, settings.confidence_channel)
 
 
 def frames_at(data: np.ndarray, at: np.ndarray, last: int) -> np.ndarray:
@@ -163,21 +136,13 @@ def _cropped(data: np.ndarray, window: int) -> np.ndarray:
     return np.pad(kept, [(0, 0), (0, window - kept.shape[1]), (0, 0), (0, 0)])
 
 
-def _lines(layout: Layout) -> list[tuple[list[int], list[int]]]:
-    """Left and right joints of the hips and of the shoulders, as far as the layout tells: by role, else by name."""
-    named = {"_".join(filter(None, canonical(joint))): [i] for i, joint in enumerate(layout.joints)}
-    roles = named | {role: list(joints) for role, joints in layout.roles.items()}
-    sides = ((roles.get(f"left_{part}"), roles.get(f"right_{part}")) for part in ("hip", "shoulder"))
-    return [(left, right) for left, right in sides if left and right]
-
-
 def _frontal(places: np.ndarray, present: np.ndarray, layout: Layout) -> np.ndarray:
     """Turn a sequence (3, T, V, M) about the vertical, so that its first person's right-to-left line points along x.
 
     The line is the mean over the frames in which hips or shoulders are seen; one turn for all frames and persons.
     """
     total, length = np.zeros((2, places.shape[-1])), np.zeros(places.shape[-1])
-    for left, right in _lines(layout):
+    for left, right in layout.sides():
         line = (places[:, :, left].mean(axis=2) - places[:, :, right].mean(axis=2))[[0, 2]]  # (x z, T, M)
         line = np.where(present[:, [*left, *right]].all(axis=1), line, 0)
         total += line.sum(axis=1)

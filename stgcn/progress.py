@@ -1,32 +1,29 @@
-"""How far a long piece of work is: a bar on a terminal, and words now and then to who keeps them. Quiet while it is short."""
+"""How far a long piece of work is, in words now and then to who keeps them. Quiet while it is short; draws nothing."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TextIO
 
 QUIET = 2.0  # seconds until anything is said
-REDRAW, SAY = 0.2, 5.0  # seconds from one bar to the next, and from words to words
-CELLS = 20
+SAY = 2.0  # seconds from words to words
+
+Say = Callable[[str], None]
+
+
+def unheard(words: str) -> None:
+    """For work that nobody follows."""
 
 
 class Progress:
-    """Called with what is done and with all there is to do; at the end of its block the bar is gone.
+    """Called with what is done and with all there is to do; ``say`` hears a sentence with the share and the time left."""
 
-    ``say`` hears a sentence at times; the bar is drawn on ``stream`` (standard error) if that is a terminal, else nothing is.
-    """
-
-    def __init__(self, what: str, say: Callable[[str], None] = lambda words: None, stream: TextIO | None = None) -> None:
+    def __init__(self, what: str, say: Say) -> None:
         self.what = what
         self.say = say
-        self.stream = stream or sys.stderr
-        self.terminal = self.stream.isatty()
         self.began = time.monotonic()
-        self.next_bar = self.next_words = self.began + QUIET
-        self.drawn = 0  # characters on the terminal
+        self.next = self.began + QUIET
 
     def __enter__(self) -> Progress:
         return self
@@ -34,28 +31,11 @@ class Progress:
     def __call__(self, done: int, total: int) -> None:
         """Tell how far the work is."""
         now = time.monotonic()
-        if self.terminal and now >= self.next_bar:
-            self.next_bar = now + REDRAW
-            self._draw(bar(done, total) + " " + self._words(done, total, now))
-        if now >= self.next_words:
-            self.next_words = now + SAY
-            self.say(self._words(done, total, now))
-
-    def _words(self, done: int, total: int, now: float) -> str:
+        if now < self.next:
+            return
+        self.next = now + SAY
         left = f", {round((now - self.began) * (total - done) / done)} s left" if done else ""
-        return f"{self.what}: {100 * done // max(1, total)} %{left}"
-
-    def _draw(self, line: str) -> None:
-        self.stream.write("\r" + line.ljust(self.drawn))
-        self.stream.flush()
-        self.drawn = len(line)
+        self.say(f"{self.what}: {100 * done // max(1, total)} %{left}")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self.drawn:
-            self.stream.write("\r" + " " * self.drawn + "\r")
-            self.stream.flush()
-
-
-def bar(done: int, total: int) -> str:
-    """A bar of CELLS cells."""
-    return f"[{'#' * round(CELLS * done / max(1, total)):<{CELLS}}]"
+        """Nothing has to be undone."""

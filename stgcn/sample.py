@@ -12,14 +12,13 @@ import numpy as np
 
 from stgcn import files
 from stgcn.body import CLASSES, Person, move
+from stgcn.camera import FOCAL_LENGTH, film, pixels, rate
 from stgcn.errors import RefusedError, SpecError
 from stgcn.graph import LAYOUTS
 
 LAYOUT = LAYOUTS["nvidia"]
 SPLITS = ("train", "val", "test")
 LABEL_MAP = {name: i for i, name in enumerate(CLASSES)}
-FOCAL_LENGTH, WIDTH, HEIGHT = 1200.0, 1920, 1080  # pixels, as dataset_convert assumes them
-CLIP_SECONDS = 3.0  # a clip takes at least so long, that an action fits into it
 FEWEST_FRAMES = 8
 ABOUT = """Synthetic skeleton sequences: NOT recorded from people.
 
@@ -99,7 +98,7 @@ def write_sample(
         "edges": LAYOUT.edges,
         "center": LAYOUT.center,
         "seed": seed,
-        "frames_per_second": _rate(frames),
+        "frames_per_second": rate(frames),
         "splits": splits,
     }
     written["label_map"] = files.write_json(folder / "label_map.json", LABEL_MAP)
@@ -119,48 +118,22 @@ def _check(per_class: Sequence[int], frames: int) -> None:
         raise SpecError(problems)
 
 
-def _rate(frames: int) -> float:
-    return min(30.0, frames / CLIP_SECONDS)
-
-
 def _split(
     count: int, frames: int, first_person: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[str], list[int], int]:
     """Draw ``count`` sequences of every class, in mixed order: data (N, C, T, V, 1), names, class ids, number of persons."""
     persons = [Person.draw(rng) for _ in range(max(1, round(count / 4)))]
-    seconds = np.arange(frames) / _rate(frames)
+    seconds = np.arange(frames) / rate(frames)
     parts, names, ids = [], [], []
     for class_id, action in enumerate(CLASSES):
         who = np.arange(count) % len(persons)
-        joints, seen = _film(move(action, [persons[i] for i in who], seconds, rng), rng)
+        joints, seen = film(move(action, [persons[i] for i in who], seconds, rng), rng)
         parts.append(_normalise(joints, seen, rng))
         names += [f"{action}_p{first_person + i:02d}_{number:03d}" for number, i in enumerate(who)]
         ids += [class_id] * count
     order = rng.permutation(len(ids))
     data = np.concatenate(parts)[order]
     return data, [names[i] for i in order], [ids[i] for i in order], len(persons)
-
-
-def _film(joints: np.ndarray, rng: np.random.Generator, facing: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """See bodies (N, T, V, 3) from a camera: turned by up to ``facing``, tilted, noisy, and now and then missed.
-
-    Returns:
-        Joints relative to the pelvis in the camera's frame, millimetres (N, T, V, 3), and which are seen (N, T, V).
-    """
-    count, frames = joints.shape[:2]
-    heading = (
-        rng.uniform(-facing, facing, (count, 1, 1))
-        + rng.normal(0, 0.15, (count, 1, 1)) * np.linspace(0, 1, frames)[None, :, None]
-    )
-    tilt = rng.uniform(-0.2, 0.35, (count, 1, 1))
-    x, y, z = joints[..., 0], joints[..., 1], joints[..., 2]
-    right, toward = np.cos(heading) * x + np.sin(heading) * z, np.cos(heading) * z - np.sin(heading) * x
-    down, away = -(np.cos(tilt) * y - np.sin(tilt) * toward), -(np.cos(tilt) * toward + np.sin(tilt) * y)
-    filmed = np.stack([right, down, away], axis=-1)
-    filmed += rng.normal(0, rng.uniform(4, 16, (count, 1, 1, 1)) * np.array([1.0, 1.0, 1.6]), filmed.shape)
-    seen = rng.random(filmed.shape[:3]) > rng.uniform(0, 0.03, (count, 1, 1))
-    seen[:, :, 0] = True  # the pelvis, from which all is measured
-    return filmed, seen
 
 
 def _normalise(joints: np.ndarray, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -180,12 +153,11 @@ def _write_array(path: Path, data: np.ndarray) -> Path:
 
 def _bodypose(rng: np.random.Generator, frames: int = 150) -> list[dict[str, Any]]:
     """Film three persons who come one after the other; one record per frame, as DeepStream writes them."""
-    rate = 30.0
     actions = ("walking", "sitting_down", "jumping")
-    seconds = np.arange(frames) / rate
+    seconds = np.arange(frames) / 30.0
     tracks = []
     for number, action in enumerate(actions):
-        joints, seen = _film(move(action, [Person.draw(rng)], seconds, rng), rng, facing=0.8)
+        joints, seen = film(move(action, [Person.draw(rng)], seconds, rng), rng, facing=0.8)
         pelvis = np.array([(number - 1) * 1300.0, 100.0, 4200.0 + 300 * number])
         drift = np.array([8.0, 0.0, -6.0]) * (action == "walking") * np.arange(frames)[:, None]
         points = joints[0] + (pelvis + drift)[:, None]
@@ -198,7 +170,7 @@ def _record(frame: int, tracks: list[tuple[int, int, np.ndarray, np.ndarray]]) -
     objects = [
         {
             "object_id": object_id,
-            "pose25d": _flat(_pixels(points[frame]), confidence[frame]),
+            "pose25d": _flat(pixels(points[frame]), confidence[frame]),
             "pose3d": _flat(points[frame], confidence[frame]),
         }
         for object_id, first, points, confidence in tracks
@@ -206,13 +178,6 @@ def _record(frame: int, tracks: list[tuple[int, int, np.ndarray, np.ndarray]]) -
     ]
     batch = {"batch_id": 0, "frame_num": frame, "ntp_timestamp": 0, "num_objects_in_frame": len(objects), "objects": objects}
     return {"num_frames_in_batch": 1, "batches": [batch]}
-
-
-def _pixels(points: np.ndarray) -> np.ndarray:
-    """Joints (V, 3) in millimetres to pixels, with the depth relative to the pelvis in metres."""
-    scale = FOCAL_LENGTH / points[:, 2]
-    x, y = points[:, 0] * scale + WIDTH / 2, points[:, 1] * scale + HEIGHT / 2
-    return np.round(np.stack([x, y, (points[:, 2] - points[0, 2]) / 1000], axis=1), 3)
 
 
 def _flat(points: np.ndarray, confidence: np.ndarray) -> list[float]:

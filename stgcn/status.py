@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -77,10 +78,12 @@ class StatusLog:
         try:
             self._append(text.encode(errors="backslashreplace"))  # JSON reads that back
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise errors.ResourceError(f"{self.path} is a symbolic link, which is not written through: remove it") from None
             raise unwritable(self.path.parent, error) from error
 
     def _append(self, line: bytes) -> None:
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             os.write(descriptor, line)
         finally:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,29 +15,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from stgcn import adapt, arrays, config, consistency, cost, files, finetune, folds
+from stgcn import adapt, arrays, config, consistency, cost, crypto, files, finetune, folds, unheard
 from stgcn.action import choose_gpus, redacted, started
 from stgcn.augment import window_note
 from stgcn.callbacks import LATEST, History
-from stgcn.checkpoint import Checkpoint, misfits, read
+from stgcn.checkpoint import Checkpoint
 from stgcn.config import is_set
-from stgcn.data import SkeletonData, class_weights
-from stgcn.description import check_classes, describe, differences, preparation_of
-from stgcn.errors import CheckpointError, DataError, SpecError
+from stgcn.continuing import read_pretrained, read_resumed, start_from
+from stgcn.data import SkeletonData, class_weights, drawn_in_epoch
+from stgcn.description import describe, preparation_of
+from stgcn.errors import DataError, SpecError
 from stgcn.fit import fit, loggers_for
 from stgcn.graph import resolve
 from stgcn.inspect import before
-from stgcn.module import RAW, PoseClassifier
-from stgcn.network import build, for_streams, kind_of
-from stgcn.network import sizes as shape_of
+from stgcn.module import PoseClassifier
+from stgcn.network import build
 from stgcn.prepare import sizes
 from stgcn.status import StatusLog
 
 log = logging.getLogger("stgcn")
-
-NAMED = 12  # tensors named in a message
-# The key by which the saved state of a schedule is known.
-SCHEDULE_KEYS = {"MultiStep": "milestones", "AutoReduce": "num_bad_epochs", "Cosine": "lr_lambdas", "OneCycle": "lr_lambdas"}
 
 
 def run(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,8 +73,11 @@ def main(settings: config.TrainSpec, folder: Path, status: StatusLog) -> dict[st
         num_persons=prepared_sizes(settings.dataset, train)[1],
     ) | {"spec": redacted(settings), "trained_on": {split: trained_on(told) for split, told in facts.items()}}
     transfer: dict[str, Any] = {f"{split}_sequences": told["sequences"] for split, told in facts.items()}
+    transfer["drawn_per_epoch"] = drawn(settings.dataset, train)
     if pretrained:
-        transfer |= start_from(network, pretrained, description, settings.train, status)
+        facts_of_start, said = start_from(network, pretrained, description, settings.train)
+        transfer |= facts_of_start
+        tell(status, [said])
     elif resumed and finetune.KEY in (resumed.description or {}):
         description[finetune.KEY] = (resumed.description or {})[finetune.KEY]
     past = (resumed.description or {}).get("history", []) if resumed else []
@@ -109,6 +107,7 @@ def main(settings: config.TrainSpec, folder: Path, status: StatusLog) -> dict[st
         loggers=loggers_for(settings.wandb, folder),
         history=history,
         checkpoint=resumed.path if resumed else None,
+        key=settings.encryption_key if is_set(settings.encryption_key) else None,
     )
     status.write("RUNNING", "Train finished successfully.")
     shape = (settings.model.input_channels, description["window"], layout.num_joints, description["num_persons"])
@@ -129,146 +128,15 @@ def adapted(
 
 
 def check_spec(settings: config.TrainSpec) -> None:
-    """Look for what the types and bounds of the settings cannot say.
+    """Look for what the types and bounds of the settings cannot say, as the plan of a job has done already.
 
     Raises:
         SpecError: with all problems.
     """
-    optim = settings.train.optim
-    problems = []
-    checks: list[Callable[[], object]] = [
-        lambda: check_classes(settings.dataset),
-        lambda: describe(settings.model, settings.dataset, window=None, num_persons=None),
-    ]
-    for check in checks:
-        try:
-            check()
-        except SpecError as error:
-            problems += error.problems
-    problems += [*folds.problems(settings.dataset), *finetune.problems(settings), *consistency.problems(settings)]
-    if optim.lr_scheduler == "AutoReduce" and optim.lr_decay >= 1:
-        problems.append(f"train.optim.lr_decay is {optim.lr_decay:g}; AutoReduce needs a factor below 1")
-    if settings.wandb.enable and not _installed("wandb"):
-        problems.append("wandb.enable is on, but wandb is not installed: pip install 'tao-skill-bank[wandb]', or turn it off")
+    problems = [str(finding) for finding in consistency.problems(settings)]
+    problems += crypto.problems(str(settings.encryption_key)) if is_set(settings.encryption_key) else []
     if problems:
         raise SpecError(problems)
-
-
-def read_resumed(settings: config.TrainSpec) -> Checkpoint | None:
-    """Read the checkpoint to go on from, and make sure that it continues this very training.
-
-    Raises:
-        CheckpointError: it is broken, of another network, or holds no state to go on from.
-        SpecError: nothing is left to train.
-    """
-    path = settings.train.resume_training_checkpoint_path
-    if not is_set(path):
-        return None
-    checkpoint = read(str(path))
-    if checkpoint.description:
-        problems = differences(checkpoint.description, settings.model, settings.dataset, ignore_defaults=False)
-    else:
-        problems = misfits(checkpoint.weights, settings.model, settings.dataset)
-    then = (checkpoint.description or {}).get("spec", {})
-    problems += folds.contradictions(then, settings.dataset, settings.train.seed)
-    problems += finetune.cannot_resume(checkpoint.description or {}, settings.train)
-    problems += _missing_state(checkpoint, settings.train)
-    if problems:
-        raise CheckpointError([f"{checkpoint.path} cannot be resumed: {problem}" for problem in problems])
-    if checkpoint.epochs_completed >= settings.train.num_epochs:
-        raise SpecError(
-            f"train.num_epochs is {settings.train.num_epochs}, and {checkpoint.path} has {checkpoint.epochs_completed} epochs "
-            f"behind it: num_epochs counts from the first start, so set it higher than {checkpoint.epochs_completed}"
-        )
-    return checkpoint
-
-
-def _installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
-
-
-def _missing_state(checkpoint: Checkpoint, train: config.Train) -> list[str]:
-    """Say why optimiser, schedule and average of a checkpoint cannot be taken up."""
-    optim = train.optim
-    optimizers, schedules = (checkpoint.content.get(key) for key in ("optimizer_states", "lr_schedulers"))
-    if not optimizers or not schedules:
-        return ["it holds weights only, no optimiser and schedule; start from it with model.pretrained_model_path"]
-    problems = []
-    spec = (checkpoint.description or {}).get("spec", {}).get("train", {}).get("optim", {})
-    is_sgd = "nesterov" in optimizers[0]["param_groups"][0]
-    if is_sgd != (optim.optimizer_type == "torch.optim.SGD") or spec.get("optimizer_type", "") not in (
-        "",
-        optim.optimizer_type,
-    ):
-        theirs = spec.get("optimizer_type") or ("torch.optim.SGD" if is_sgd else "one of the Adam family")
-        problems.append(f"its optimiser is {theirs}, train.optim.optimizer_type is {optim.optimizer_type}")
-    theirs = spec.get("lr_scheduler") or next((name for name, key in SCHEDULE_KEYS.items() if key in schedules[0]), "another")
-    if theirs != optim.lr_scheduler:
-        problems.append(f"its schedule is {theirs}, train.optim.lr_scheduler is {optim.lr_scheduler}")
-    if (RAW in checkpoint.content) != (train.ema_decay > 0):
-        has = "holds averaged weights" if RAW in checkpoint.content else "holds no averaged weights"
-        problems.append(f"it {has}, train.ema_decay is {train.ema_decay:g}")
-    if bool(spec) and spec.get("decay_norms", True) != optim.decay_norms:
-        problems.append(f"its train.optim.decay_norms was {spec.get('decay_norms', True)} and is {optim.decay_norms}")
-    return problems
-
-
-def read_pretrained(settings: config.TrainSpec) -> Checkpoint | None:
-    """Read the checkpoint whose weights start the training, if one is named."""
-    path = settings.model.pretrained_model_path
-    return read(str(path)) if is_set(path) else None
-
-
-def start_from(
-    network: nn.Module, pretrained: Checkpoint, description: dict[str, Any], settings: config.Train, status: StatusLog
-) -> dict[str, Any]:
-    """Load what fits, note in ``description`` what came whole, and list what does not fit.
-
-    Raises:
-        CheckpointError: nothing fits, or it is another kind of network.
-        SpecError: everything fits, so that nothing would be left to learn while it is frozen.
-    """
-    kind, advice = kind_of(pretrained.weights), to_start_from(pretrained.weights, description)
-    if kind != description["network"]:
-        raise CheckpointError(
-            f"{pretrained.path} is of {kind}, model.model_type is {description['network']}: layers of one do not fit the "
-            f"other{advice}"
-        )
-    taken = finetune.take(network, for_streams(network, pretrained.weights), pretrained.description, description)
-    if not any(name.endswith(".weight") and tensor.dim() > 1 for name, tensor in taken.tensors.items()):
-        skipped = "; ".join(taken.skipped[:5])
-        raise CheckpointError(f"{pretrained.path} is of another network, no layer fits: {skipped}, ...{advice}")
-    network.load_state_dict(taken.tensors, strict=False)
-    if settings.freeze_epochs and {name for name, _ in network.named_parameters()} <= set(taken.whole):
-        raise SpecError(
-            f"train.freeze_epochs is {settings.freeze_epochs}, but {pretrained.path} brought every tensor, so that nothing "
-            "would learn in these epochs; set it to 0"
-        )
-    description[finetune.KEY] = {"from": str(pretrained.path), "whole": taken.whole}
-    parts = [("in part", taken.partly), ("left out", taken.skipped)]
-    rest = "".join(f"; {what}: {listed(lines)}" for what, lines in parts if lines)
-    tell(status, [f"Pretrained weights of {pretrained.path}: {len(taken.whole)} tensors loaded{rest}"])
-    return {"pretrained": {"loaded": len(taken.whole), "partly": taken.partly, "skipped": taken.skipped}}
-
-
-def to_start_from(weights: Mapping[str, torch.Tensor], description: Mapping[str, Any]) -> str:
-    """What the settings of the model have to be for layers of ``weights`` to fit; empty where they are so, or nobody knows."""
-    try:
-        own = shape_of(weights)
-    except IndexError:  # tensors of the right names that are no layers
-        return ""
-    wanted = {
-        "model.model_type": (own.network, description["network"]),
-        "model.width": (own.width, description["width"]),
-        "model.stages": (list(own.stages), list(description["stages"])),
-    }
-    said = [f"{key}={theirs}".replace(", ", ",") for key, (theirs, ours) in wanted.items() if theirs != ours]
-    return f". To start from it, set {', '.join(said)}" if said else ""
-
-
-def listed(lines: Sequence[str]) -> str:
-    """Some lines in one."""
-    return "; ".join(lines[:NAMED]) + (f"; ... ({len(lines)} in all)" if len(lines) > NAMED else "")
 
 
 def read_data(settings: config.TrainSpec) -> list[arrays.SkeletonSet]:
@@ -329,9 +197,13 @@ def window(dataset: config.Dataset, train: arrays.SkeletonSet) -> int:
 def notes(settings: config.TrainSpec, folder: Path, train: arrays.SkeletonSet, resumed: Checkpoint | None) -> list[str]:
     """What the user may not expect of this training."""
     frames, _ = prepared_sizes(settings.dataset, train)
-    said = [window_note(frames, settings.dataset.window_size, settings.dataset.random_choose), *consistency.idle(settings)]
+    said = [
+        drawing_note(settings, train),
+        window_note(frames, settings.dataset.window_size, settings.dataset.random_choose),
+        *unheard.notes(settings),
+    ]
     if is_set(settings.encryption_key):
-        said.append("encryption_key is set, but this version writes checkpoints in clear; the key is not stored anywhere")
+        said.append("encryption_key is set: checkpoints are encrypted with it, and nobody can read them without; keep it well")
     if resumed and is_set(settings.model.pretrained_model_path):
         said.append("model.pretrained_model_path is left out: the training goes on from a checkpoint of its own")
     earlier = sorted(path.name for path in folder.glob("model_epoch_*.pth"))
@@ -342,6 +214,24 @@ def notes(settings: config.TrainSpec, folder: Path, train: arrays.SkeletonSet, r
             f"train.resume_training_checkpoint_path={folder / LATEST}"
         )
     return [text for text in said if text]
+
+
+def drawn(dataset: config.Dataset, train: arrays.SkeletonSet) -> int:
+    """Sequences that an epoch draws."""
+    return drawn_in_epoch(len(train.data), dataset.repeat_to, dataset.draw_at_most)
+
+
+def drawing_note(settings: config.TrainSpec, train: arrays.SkeletonSet) -> str:
+    """Which part of the set an epoch sees, where it is not all of it."""
+    seen, count, epochs = drawn(settings.dataset, train), len(train.data), settings.train.num_epochs
+    if seen >= count:
+        return ""
+    times = epochs * seen / count
+    how = "by class" if settings.dataset.class_balance == "sampler" else "each as often as any other"
+    return (
+        f"dataset.draw_at_most: an epoch draws {seen} of {count} training sequences, others each time; with "
+        f"train.num_epochs={epochs} the set is gone through {times:.3g} times, {how}; -1 draws all"
+    )
 
 
 def tell(status: StatusLog, texts: list[str]) -> None:

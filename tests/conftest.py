@@ -63,8 +63,8 @@ spec_params:
   evaluate: {results_dir: output_dir, evaluate.results_dir: output_dir, evaluate.checkpoint: parent_model}
 spec_shorthand_keys: {num_epochs: train.num_epochs}
 series: {train: {folds: train.folds, fold: train.fold, seed: train.seed, share: train.share, metrics: {val_loss: minimize}}}
-match: {phrases: [train the toy], actions: {train: [train], evaluate: [evaluate]}}
 """
+TOY_MATCH = "{phrases: [train the toy], actions: {train: [train], evaluate: [evaluate]}}"
 
 
 class Done(NamedTuple):
@@ -121,6 +121,7 @@ def toy_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (folder / "references").mkdir(parents=True)
     (folder / "SKILL.md").write_text(TOY_SKILL)
     (folder / "references" / "skill_info.yaml").write_text(TOY_INFO)
+    (folder / "references" / "match.yaml").write_text(TOY_MATCH)
     shutil.copytree(ROOT / "schemas", bank / "schemas")
     env = {"SKILL_BANK": str(bank), "PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS)])}
     built = call("runner.cli", ("schemas", "build", "tao-train-toy"), bank, env)

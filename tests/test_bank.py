@@ -25,7 +25,7 @@ def other(tmp_path, monkeypatch):
 def test_the_checkout_is_a_bank(monkeypatch):
     monkeypatch.delenv("SKILL_BANK", raising=False)
     assert bank.root() == ROOT
-    assert [entry.name for entry in bank.skills()] == ["tao-run-automl", "tao-train-pose-classification"]
+    assert {entry.name for entry in bank.skills()} >= {"tao-run-automl", "tao-train-pose-classification"}
 
 
 def test_a_bank_inside_the_package_comes_before_the_checkout(tmp_path, monkeypatch):
@@ -66,7 +66,7 @@ def test_unknown_skills_are_told_the_nearest(monkeypatch):
 
 def test_by_network():
     assert bank.by_network("pose_classification").name == "tao-train-pose-classification"
-    with pytest.raises(UnknownSkill, match="Networks: pose_classification"):
+    with pytest.raises(UnknownSkill, match=r"Networks: .*pose_classification"):
         bank.by_network("detectnet")
 
 

@@ -144,7 +144,7 @@ def broken(folder: Path, case: str) -> Path:
         ("list", "holds a list"),
         ("other network", "backbone.conv1.weight"),
         ("no tensors", "not a checkpoint of ST-GCN, ST-GCN++, CTR-GCN or Sep-GCN"),
-        ("encrypted", "encrypted with a key"),
+        ("encrypted", "encrypted by TAO, whose cipher is not public"),
         ("newer", "newer version"),
         ("half described", "lacks"),
         ("onnx", "is an ONNX file"),

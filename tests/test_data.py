@@ -146,6 +146,48 @@ def test_classes_are_drawn_alike() -> None:
     assert set(seen) == set(range(17))
 
 
+def indices(count: int, epoch: int, **kwargs: object) -> list[int]:
+    return [i for _, i, _ in keys(count, epoch, **kwargs)]
+
+
+@pytest.mark.parametrize(("count", "at_most"), [(50, 15), (50, 49), (7, 2), (12, 6)])
+def test_parts_of_a_set_go_through_all_of_it_before_any_comes_again(count: int, at_most: int) -> None:
+    epochs = [indices(count, epoch, at_most=at_most) for epoch in range(2 * count)]
+    assert all(len(set(epoch)) == len(epoch) == at_most for epoch in epochs)
+    drawn = np.concatenate(epochs)
+    for start in range(0, len(drawn), count):
+        assert sorted(drawn[start : start + count]) == list(range(count))
+    assert len({tuple(epoch) for epoch in epochs}) > count  # rounds differ
+
+
+def test_a_part_is_the_same_whichever_epoch_came_before() -> None:
+    sampler = data.EpochSampler(50, 3, at_most=15)
+    for epoch in (0, 1, 2, 7, 3, 3):
+        sampler.set_epoch(epoch)
+        assert [i for _, i, _ in sampler] == indices(50, epoch, at_most=15)
+    assert len(sampler) == 15
+    parts = [set(indices(50, 4, at_most=15, replicas=3, rank=rank)) for rank in range(3)]
+    assert set.union(*parts) == set(indices(50, 4, at_most=15))
+    assert sum(map(len, parts)) == 15
+
+
+def test_a_bound_that_does_not_bind_changes_nothing() -> None:
+    assert keys(20, 3) == keys(20, 3, at_most=-1) == keys(20, 3, at_most=20) == keys(20, 3, at_most=500)
+    assert keys(20, 3, draws=50) == keys(20, 3, draws=70, at_most=50)
+    assert data.drawn_in_epoch(20, 50, 30) == 30
+
+
+def test_parts_of_a_set_with_classes_drawn_alike() -> None:
+    classes = np.array([0] * 40 + [1] * 7 + [2] * 3)
+    epochs = [indices(50, epoch, at_most=15, classes=classes) for epoch in range(8)]
+    for epoch in epochs:
+        assert np.bincount(classes[epoch]).tolist() == [5, 5, 5]
+    assert set(np.concatenate(epochs)) == set(range(50))  # 8 times 5 of the first class, which are all
+    assert np.bincount(np.concatenate(epochs[:7]), minlength=50)[40:47].tolist() == [5] * 7  # 7 times 5 of 7
+    rare = [sorted(i for i in epoch if classes[i] == 2) for epoch in epochs]
+    assert all(len(set(part)) == 3 for part in rare)
+
+
 def test_weights_of_classes_make_them_count_alike() -> None:
     labels = np.array([0] * 6 + [1] * 3 + [3])
     weights = data.class_weights(labels, 4)

@@ -16,7 +16,7 @@ import pytest
 import skills_ref
 import yaml
 
-from runner import bank, cli, errors, jobs, match, policy, spec, tao_cli
+from runner import bank, cli, errors, jobs, spec, tao_cli
 
 ROOT = Path(__file__).resolve().parents[1]
 SKILL = ROOT / "skills" / "tao-train-pose-classification"
@@ -89,7 +89,7 @@ def test_skill_is_short_and_carries_its_metadata(folder: Path) -> None:
     assert len(text.splitlines()) < 300
     assert len(text) <= 20_000
     assert len(head["description"]) <= 500
-    assert head["metadata"] == {"author": "tao-skill-bank contributors", "version": "0.1.0"}
+    assert head["metadata"] == {"author": "tao-skill-bank contributors", "version": bank.version()}
     assert head["license"] == "Apache-2.0"
     assert "pip install tao-skill-bank" in text
 
@@ -100,6 +100,13 @@ def test_descriptions_together_leave_room_for_others() -> None:
 
 def test_the_description_holds_the_trigger_phrases() -> None:
     assert [t for t in TRIGGERS if t not in frontmatter(SKILL)["description"]] == []
+
+
+WORDS = "skeleton joints keypoints OpenPose MediaPipe YOLO-pose NTU gesture fall exercise sign ST-GCN ONNX .npy Not"
+
+
+def test_the_description_holds_the_words_people_use() -> None:
+    assert [word for word in WORDS.split() if word not in frontmatter(SKILL)["description"]] == []
 
 
 def test_versions_agree(loaded: Any) -> None:
@@ -344,26 +351,9 @@ def test_evals_follow_their_contract(folder: Path) -> None:
     assert all("execute nothing" in case["question"] for case in cases)
 
 
-def test_the_main_skill_has_enough_evals() -> None:
+def test_the_main_skill_has_evals_for_every_action() -> None:
     cases = [case for name, case in EVALS if name == SKILL.name]
-    assert sum(case["expected_skill"] == SKILL.name for case in cases) >= 20
-    assert sum(case["expected_skill"] is None for case in cases) >= 20
     assert {case["expected_action"] for case in cases if case["expected_skill"]} == set(ACTIONS)
-
-
-@pytest.mark.parametrize(("owner", "case"), EVALS, ids=[f"{name}-{case['id']}" for name, case in EVALS])
-def test_evals_are_matched_as_expected(owner: str, case: dict[str, Any]) -> None:
-    found = match.match(case["question"], bank.load_all())
-    assert found.skill == case["expected_skill"]
-    if case["expected_skill"] is None:
-        return
-    assert found.action == case["expected_action"]
-    if found.action == "train":
-        skill = bank.get(found.skill)
-        route = policy.route(
-            action="train", word=found.automl_policy, word_source="phrase", automl_enabled=skill.automl_enabled, packaged=True
-        )
-        assert route.policy == case["expected_automl_policy"]
 
 
 # --- the script a foreign runner calls ---

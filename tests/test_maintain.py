@@ -108,6 +108,22 @@ def test_skills_without_actions_have_nothing_to_generate():
     assert maintain.check(automl) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("phrases: [train x, '.. x']\n", '"^(?!'),
+        ("fraises: [train x]\n", "fraises"),
+        ("actions: {tarin: [train]}\n", "references/match.yaml: actions.tarin: no such action"),
+        ("phrases: train x\n", "phrases: is not a list of patterns"),
+    ],
+)
+def test_words_to_match_that_are_broken(real, words, said):
+    (real.dir / "references" / "match.yaml").write_text(words)
+    differences = maintain.check(real)
+    assert len([line for line in differences if "is broken:" not in line]) == 1
+    assert said in differences[-1]
+
+
 @pytest.mark.parametrize("action", ACTIONS)
 def test_generated_files_agree_with_each_other(action):
     real = bank.get(NAME)

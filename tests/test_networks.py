@@ -300,7 +300,7 @@ def test_blocks_of_a_plan() -> None:
         ({"model_type": "CTR-GCN", "edge_importance_weighting": False}, {}, ["edge_importance_weighting", "no effect"]),
         ({}, {"streams": ()}, ["dataset.streams is []"]),
         ({}, {"streams": ("bone", "bone", "joint")}, ["names bone more than once"]),
-        ({}, {"stream_fusion": "input"}, ["stream_fusion=input has no effect on a single stream"]),
+        ({}, {"stream_fusion": "input"}, ["dataset.stream_fusion is input", "no effect on a single stream"]),
         (
             {"model_type": "ST-GCN++", "width": 5, "stages": (0,), "edge_importance_weighting": False},
             {"streams": ("bone", "bone"), "preparation": config.Preparation(min_confidence=0.5)},

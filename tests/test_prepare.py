@@ -16,8 +16,9 @@ from trainer_cases import LABEL_MAP, sequences, train_spec, write_checkpoint, wr
 
 from stgcn import config, description, errors, evaluate, export, inference, predict, stream, train
 from stgcn.config import Preparation
+from stgcn.consistency import of_preparation
 from stgcn.graph import LAYOUTS
-from stgcn.prepare import NOTHING, position_channels, prepare, problems, sizes
+from stgcn.prepare import NOTHING, position_channels, prepare, sizes
 
 COCO = LAYOUTS["coco"]
 SHOULDERS, HIPS = (5, 6), (11, 12)  # left, right
@@ -61,7 +62,7 @@ def moved(data: np.ndarray, change: np.ndarray) -> np.ndarray:
 def test_the_default_does_nothing(data: np.ndarray) -> None:
     assert prepare(data, NOTHING, COCO) is data
     assert prepare(data, config.Preparation(confidence_channel=2), COCO) is data  # as an import says it, and no more
-    assert problems(config.Preparation(confidence_channel=3), COCO, 3)
+    assert of_preparation(config.Preparation(confidence_channel=3), COCO, 3)
 
 
 @given(bodies(), settings)
@@ -189,9 +190,9 @@ def test_persons() -> None:
     ],
 )
 def test_what_cannot_be_done(own: dict, layout: str, words: str, tmp_path: Path) -> None:
-    found = problems(Preparation(**own), LAYOUTS[layout], 3)
+    found = of_preparation(Preparation(**own), LAYOUTS[layout], 3)
     assert len(found) == 1
-    assert words in found[0]
+    assert words in str(found[0])
     spec = train_spec(tmp_path, tmp_path)
     spec["model"]["graph_layout"] = layout
     spec["dataset"]["preparation"] = own
@@ -201,7 +202,7 @@ def test_what_cannot_be_done(own: dict, layout: str, words: str, tmp_path: Path)
 
 def test_every_built_in_body_can_be_turned() -> None:
     own = Preparation(view="frontal", scale="body", center="frame")
-    assert [name for name, layout in LAYOUTS.items() if problems(own, layout, 3)] == ["hand_21"]
+    assert [name for name, layout in LAYOUTS.items() if of_preparation(own, layout, 3)] == ["hand_21"]
 
 
 OWN = {"center": "sequence", "scale": "body", "view": "frontal", "interpolate": 2, "window": 10, "persons": 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tomllib
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from conftest import ROOT, call
 
 from runner import bank, cli, maintain, plan, recipe
 from runner import spec as specs
-from runner.errors import SchemaInvalid, UsageError
+from runner.errors import SchemaInvalid, SpecInvalid, UsageError
 
 SKILL = "tao-train-pose-classification"
 DEFAULT = "small_data"
@@ -169,8 +170,8 @@ def test_a_condition_of_the_recipes_own(own_bank: Callable[..., Path], data: Pat
     assert told["recipe"]["left_out"] == [
         {"key": "dataset.preparation.view", "reason": "it is for model.input_channels 3, which is 2"}
     ]
-    mine = said(data, "model.input_channels=2", "dataset.preparation.view=frontal", recipe="mine")
-    assert specs.get(mine["spec"], "dataset.preparation.view") == "frontal"  # the user's own word is the trainer's to judge
+    with pytest.raises(SpecInvalid, match="three coordinates; there are 2"):  # the user's own word is not taken back
+        said(data, "model.input_channels=2", "dataset.preparation.view=frontal", recipe="mine")
 
 
 def test_beside_another_choice_the_neighbours_stay_and_a_note_says_so(own_bank: Callable[..., Path], data: Path) -> None:
@@ -201,15 +202,16 @@ def test_beside_another_choice_the_neighbours_stay_and_a_note_says_so(own_bank: 
         "dataset.stream_fusion=input",
         "dataset.streams=[joint]",
         "train.early_stopping=3",
+        "train.optim.lr=1e-6",
+        "model.input_channels=1",
+        "dataset.draw_at_most=100",
+        "dataset.preparation.min_confidence=0.2",
         "train.optim.warmup_epochs=2",
     ],
 )
 def test_one_word_of_the_users_never_breaks_the_default_recipe(data: Path, word: str) -> None:
     """The trainer's own checks accept the default recipe with any of these changed."""
-    from stgcn import config, train
-
-    spec = planned(data, word).spec
-    train.check_spec(config.from_dict(config.TrainSpec, spec))
+    train_says_nothing(planned(data, word).spec)
 
 
 # --- names ---
@@ -229,7 +231,7 @@ def test_an_unknown_name_lists_what_there_is(data: Path, own_bank: Callable[...,
 
 
 def test_choosing() -> None:
-    known = {name: recipe.Recipe(name, "train", "d", {}, {}, (), Path(name)) for name in ("one", "two")}
+    known = {name: recipe.Recipe(name, "train", "d", {}, {}, {}, Path(name)) for name in ("one", "two")}
 
     def chosen(**fields: Any) -> tuple[str | None, str]:
         found = recipe.choose(known, "one", action="train", **{"word": None, **fields})
@@ -274,6 +276,28 @@ BROKEN = {
     ),
     "no condition": ("spec: {train: {seed: 3}}\nonly_when: {train.seed: 3}", "only_when: is no table of conditions"),
     "nothing to search": ("spec: {}\nsearch: [train.num_epochs]", "search: train.num_epochs: no such setting, or none with"),
+    "a word to search by": (
+        "spec: {}\nsearch: {train.optim.lr: wide}",
+        "search.train.optim.lr: is 'wide'; allowed: nothing, false",
+    ),
+    "a range upside down": ("spec: {}\nsearch: {train.optim.lr: [0.1, 0.01]}", "search.train.optim.lr: is [0.1, 0.01]"),
+    "a range out of bounds": (
+        "spec: {}\nsearch: {model.dropout: [0, 2]}",
+        "search: model.dropout: the range is 0 to 2; allowed: 0 to 1",
+    ),
+    "a range beside the start": (
+        "spec: {model: {dropout: 0.1}}\nsearch: {model.dropout: [0.2, 0.6]}",
+        "search: model.dropout: the range 0.2 to 0.6 does not hold 0.1, where the search begins",
+    ),
+    "a logarithm of nothing": (
+        "spec: {}\nsearch: {model.dropout: {range: [0, 1], scale: log}}",
+        "search: model.dropout: a logarithmic search cannot start at 0",
+    ),
+    "a condition on nothing": (
+        "spec: {}\nsearch: {model.dropout: {range: [0, 1], when: {model.typ: [ST-GCN]}}}",
+        "search: model.dropout: when.model.typ: no such setting",
+    ),
+    "a choice by range": ("spec: {}\nsearch: {model.padding: [0, 1]}", "search: model.padding: is no number"),
     "dotted": ("spec: {train.num_epochs: 3}", "train.num_epochs"),
     "twice": ("spec: {train: {seed: 3, seed: 4}}", "seed"),
     "a tag": ("spec: !!python/name:os.system {}", "tag"),
@@ -312,10 +336,127 @@ def test_a_search_begins_at_the_recipe_and_varies_what_it_names(data: Path) -> N
     own = bank.get(SKILL).recipes("train")[DEFAULT]
     given = {parameter["key"]: parameter["default"] for parameter in told["search"]}
     flat = specs.flatten(own.spec)
-    assert set(own.search) <= set(given)
+    assert set(given) == {key for key, wish in own.search.items() if wish is None or not wish.never}
+    never = {"key": "train.grad_clip", "reason": "the recipe leaves it alone"}
+    assert never in told["left_out"]
+    lr = next(parameter for parameter in told["search"] if parameter["key"] == "train.optim.lr")
+    assert (
+        lr["high"] < 0.1 < max(bank.get(SKILL).schema("train").leaves()["train.optim.lr"]["automl_range"])
+    )  # AdamW's, not SGD's
     assert {key: given[key] for key in given if key in flat} == {key: flat[key] for key in given if key in flat}
-    off = said(data, "dataset.augmentation.enabled=false", automl="on")
-    assert "dataset.augmentation.rotation" in {item["key"] for item in off["left_out"]}
+    for parameter in told["search"]:  # the search begins at the recipe, which its ranges hold
+        assert parameter["low"] <= parameter["default"] <= parameter["high"]
+    assert {parameter["key"]: parameter["math_cond"] for parameter in told["search"]}["model.width"] == "/ 8"
+
+
+def searched(data: Path, *words: str, **fields: Any) -> tuple[dict[str, tuple[float, float]], dict[str, str]]:
+    told = said(data, *words, automl="on", **fields)
+    return {p["key"]: (p["low"], p["high"]) for p in told["search"]}, {i["key"]: i["reason"] for i in told["left_out"]}
+
+
+def test_a_range_is_for_the_choices_it_was_made_for(data: Path) -> None:
+    space, _ = searched(data, "train.optim.optimizer_type=torch.optim.SGD")
+    leaves = bank.get(SKILL).schema("train").leaves()
+    for key in ("train.optim.lr", "train.optim.weight_decay"):
+        assert list(space[key]) == leaves[key]["automl_range"]
+    assert "train.optim.momentum" in space
+
+
+@pytest.mark.parametrize(
+    ("words", "fields", "key", "why"),
+    [
+        (["dataset.augmentation.enabled=false"], {}, "dataset.augmentation.rotation", "enabled is false"),
+        (["dataset.batch_size=1"], {}, "dataset.augmentation.mixup", "dataset.batch_size is 1"),
+        (["model.input_channels=1"], {}, "dataset.augmentation.scale", "there is 1 (see model.input_channels)"),
+        (["model.stages=[1]"], {}, "model.dropout", "model.stages names no other"),
+        (["train.num_epochs=10"], {"recipe": "none"}, "train.optim.lr_decay", "no epoch of train.optim.lr_steps (10, 60) lies"),
+        (
+            ["train.num_epochs=3", "train.optim.lr_scheduler=AutoReduce"],
+            {"recipe": "none"},
+            "train.optim.patience",
+            "AutoReduce watches val_loss, of which there are 3",
+        ),
+        (["train.optim.lr_scheduler=OneCycle"], {"recipe": "none"}, "train.optim.lr_decay", "lr_scheduler is 'OneCycle'"),
+    ],
+)
+def test_a_search_has_no_dead_dimension(data: Path, words: list[str], fields: dict[str, Any], key: str, why: str) -> None:
+    space, left_out = searched(data, *words, **fields)
+    assert key not in space
+    assert why in left_out[key]
+
+
+def test_what_is_searched_stays_above_what_has_to_lie_below(data: Path) -> None:
+    assert searched(data)[0]["train.optim.lr"] == (0.0008, 0.01)
+    assert searched(data, "train.optim.min_lr=0.002")[0]["train.optim.lr"] == (0.002, 0.01)
+    plain = searched(data, "train.optim.lr_decay=0.5", "train.num_epochs=20", recipe="none")[0]
+    assert plain["train.optim.lr"] == (1e-4, 0.3)  # MultiStep knows no lowest rate
+    assert "train.optim.lr_decay" in plain  # one of its epochs lies within
+
+
+# --- where a word of the user's stands against the recipe ---
+
+
+GIVES_WAY = {
+    "train.optim.lr=1e-6": {"train.optim.min_lr": 0.0},
+    "dataset.repeat_to=3000": {"dataset.draw_at_most": 3000},
+    "dataset.draw_at_most=200": {"dataset.repeat_to": 200},
+    "model.input_channels=1": {f"dataset.augmentation.{name}": 0.0 for name in ("rotation", "scale", "shear")},
+}
+
+
+@pytest.mark.parametrize("word", GIVES_WAY)
+def test_a_value_that_depends_on_the_users_word_gives_way(data: Path, word: str) -> None:
+    made = planned(data, word)
+    told = plan.describe(made)
+    own = specs.flatten(bank.get(SKILL).recipes("train")[DEFAULT].spec)
+    for key, value in GIVES_WAY[word].items():
+        assert (specs.get(made.spec, key), made.sources[key]) == (value, f"recipe:{DEFAULT}, fitted")
+        assert any(
+            note.startswith(f"The recipe {DEFAULT} gives way: {key} is {value}, not {own[key]}, since")
+            for note in told["notes"]
+        )
+        assert {"key": key, "recipe": own[key], "value": value, "by": f"recipe:{DEFAULT}, fitted"} in told["recipe"][
+            "overruled"
+        ]
+    changed = {key for key, value in own.items() if specs.get(made.spec, key) != value and made.sources[key] != "user"}
+    assert changed == set(GIVES_WAY[word])
+    train_says_nothing(made.spec)
+
+
+def train_says_nothing(spec: dict[str, Any]) -> None:
+    from stgcn import config, train
+
+    train.check_spec(config.from_dict(config.TrainSpec, spec))
+
+
+@pytest.mark.parametrize(
+    ("word", "says", "theirs"),
+    [
+        (
+            "model.width=30",
+            "is 30; model.model_type Sep-GCN needs a multiple of 8, such as 24 or 32",
+            "model.model_type=Sep-GCN",
+        ),
+        ("model.edge_importance_weighting=false", "which has no effect: Sep-GCN learns its graph", "model.model_type=Sep-GCN"),
+        ("train.optim.min_lr=0.01", "above train.optim.lr, which is 0.003", "train.optim.lr=0.003"),
+        ("train.optim.warmup_epochs=40", "and train.num_epochs 32", "train.num_epochs=32"),
+    ],
+)
+def test_what_cannot_be_told_names_the_recipe_and_the_ways_out(data: Path, word: str, says: str, theirs: str) -> None:
+    with pytest.raises(SpecInvalid) as caught:
+        planned(data, word)
+    (problem,) = caught.value.problems
+    assert problem.path == word.partition("=")[0]
+    assert says in problem.says
+    key = theirs.partition("=")[0]
+    ways = f"The recipe {DEFAULT} says {theirs}: overrule it with --set {key}=VALUE, or leave it out with --recipe none"
+    assert problem.says.endswith(ways)
+
+
+def test_a_recipe_that_contradicts_itself_is_found(own_bank: Callable[..., Path]) -> None:
+    own_bank(mine="action: train\ndescription: d\nspec: {model: {model_type: Sep-GCN, width: 30}}\n")
+    (line,) = maintain.check(bank.get(SKILL))
+    assert line.startswith(f"{recipe.FOLDER}/mine.yaml: model.width: is 30; model.model_type Sep-GCN needs a multiple of 8")
 
 
 def test_without_a_recipe_a_search_varies_taos_parameters_and_no_others(data: Path, tmp_path: Path) -> None:
@@ -336,6 +477,7 @@ def test_plan_and_show_tell_it(data: Path, capsys: pytest.CaptureFixture[str]) -
     out = capsys.readouterr().out
     assert f"recipe:  {DEFAULT} (the default): {one.description}" in out
     assert f"train.optim.lr                            recipe:{DEFAULT}" in out or f"recipe:{DEFAULT}" in out
+    assert re.search(r"model\.width +32\.\.64 linear, multiples of 8 +48", out)
     assert cli.main([*words, "--recipe", "none"]) == 0
     assert "recipe:  none, --recipe none" in capsys.readouterr().out
     for what in ([SKILL], [SKILL, "train"]):

@@ -20,7 +20,7 @@ import pytest
 
 from runner import report
 from runner.errors import SchemaInvalid, SkillBankError, UnknownJob
-from runner.report import charts, page, results, text, words
+from runner.report import charts, disk, markdown, page, results, words
 
 CLASSES = ("sitting_down", "getting_up", "sitting", "standing", "walking", "jumping")
 ACTIONS: dict[str, dict[str, Any]] = {
@@ -465,7 +465,7 @@ def test_without_data_nothing_was_preconverted() -> None:
     built = report.build([], actions=ACTIONS, generated_at=START, command="skillbank report")
     assert {a["status"] for a in built["actions"]} == {"not run: not requested"}
     assert built["verdict"]["state"] == "nothing ran"
-    page.check(built)
+    disk.check(built, page.CONTRACT)
 
 
 def test_a_conversion_that_ran_is_told(tmp_path: Path) -> None:
@@ -825,7 +825,7 @@ def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
 
 
 def test_a_log_cannot_close_its_block() -> None:
-    lines = list(text.block("before\n````\n# after"))
+    lines = list(markdown.block("before\n````\n# after"))
     assert lines[0] == "`````text"
     assert lines[2] == "`````"
 
@@ -834,10 +834,10 @@ def test_a_log_cannot_close_its_block() -> None:
 
 
 def test_the_schema_is_a_schema_and_strict(whole: dict[str, Any]) -> None:
-    jsonschema.Draft202012Validator.check_schema(page.contract())
-    page.check(whole)
+    jsonschema.Draft202012Validator.check_schema(disk.contract(page.CONTRACT))
+    disk.check(whole, page.CONTRACT)
     with pytest.raises(SchemaInvalid, match="surprise"):
-        page.check({**whole, "surprise": 1})
+        disk.check({**whole, "surprise": 1}, page.CONTRACT)
 
 
 def test_an_invalid_report_is_not_written(whole: dict[str, Any], tmp_path: Path) -> None:
@@ -885,12 +885,12 @@ def test_the_page_is_self_contained_and_accessible(written: dict[str, Path]) -> 
 
 def test_the_drawings_are_well_formed(written: dict[str, Path]) -> None:
     drawings = re.findall(r"<svg.*?</svg>", page_of(written), re.DOTALL)
-    assert len(drawings) == 3 + 1 + len(SPACE)
+    assert len(drawings) == 3 + 1 + len(SPACE) + 1  # curves, history, value by setting, parallel coordinates
     for drawing in drawings:
         root = ET.fromstring(drawing)
         for element in root.iter():
             for name in ("x", "y", "cx", "cy", "x1", "x2", "y1", "y2"):
-                assert -20 <= float(element.get(name, "0")) <= charts.WIDTH + 20
+                assert -20 <= float(element.get(name, "0")) <= float(str(root.get("viewBox")).split()[2]) + 20
 
 
 def test_the_markdown_tables_are_tables(written: dict[str, Path]) -> None:

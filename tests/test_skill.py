@@ -127,6 +127,23 @@ def test_broken_facts_are_named_in_full(make, info, phrases):
         assert phrase in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("words", "problems"),
+    [
+        ("phrases: train x\nsubjects: [1]\n", ["phrases", "subjects"]),
+        ("actions: [train]\n", ["actions"]),
+        ("actions: {train: fit}\ntasks: ['']\n", ["tasks", "actions.train"]),
+    ],
+)
+def test_broken_words_are_named_in_full(make, words, problems):
+    folder = make()
+    assert skill.load(folder).words == {}
+    (folder / "references" / "match.yaml").write_text(words)
+    with pytest.raises(SchemaInvalid) as caught:
+        _ = skill.load(folder).words
+    assert [problem.path for problem in caught.value.problems] == problems
+
+
 def test_no_skill_at_all(tmp_path):
     with pytest.raises(SchemaInvalid, match=r"it has no SKILL\.md"):
         skill.load(tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import threading
@@ -15,7 +14,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from runner import backend, launch, render, storage, tao_cli
+from runner import backend, launch, storage, tao_cli
 from runner.errors import Canceled, StorageError
 from runner.jobs import JobStore
 
@@ -279,14 +278,14 @@ def test_a_job_that_is_to_end_ends_its_transfer(tmp_path):
         moving(moved)
 
 
-def test_the_bar_is_for_terminals(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    for stream, shown in ((Terminal(), "fetching\r\x1b[Kdone\n"), (io.StringIO(), "done\n")):
-        progress = render.Progress(stream)
-        progress.bar("fetching")
-        progress.bar("too soon to be drawn again")
-        progress.say("done")
-        assert stream.getvalue() == shown
+def test_stamps_tell_versions_apart_without_fetching(s3, tmp_path):
+    for key, body in (("one.npy", b"1"), ("folder/a", b"a"), ("folder/b", b"b")):
+        s3.put_object(Bucket="data", Key=key, Body=body)
+    uris = ["s3://data/one.npy", "s3://data/folder/"]
+    first = storage.stamps(uris)
+    assert first[uris[0]] == {"kind": "stored", "bytes": 1, "etag": "c4ca4238a0b923820dcc509a6f75849b"}
+    assert (first[uris[1]]["files"], first[uris[1]]["bytes"]) == (2, 2)
+    assert storage.stamps(uris) == first
+    s3.put_object(Bucket="data", Key="folder/b", Body=b"c")
+    assert [storage.stamps(uris)[uri] == first[uri] for uri in uris] == [True, False]
+    assert storage.stamps(["s3://data/none.npy"]) == {"s3://data/none.npy": {"kind": "unseen"}}

@@ -228,7 +228,7 @@ def written(path: Path, built: torch.nn.Module, about: dict) -> Path:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"streams": ["joint", "nose"]}, "'nose' is not one of"),
+        ({"streams": ["joint", "nose"]}, "'nose', which is not one of"),
         ({"fusion": [0.5]}, "1 weights for 2 streams"),
         ({"fusion": "equal"}, "no weights of streams"),
         ({"network": "GCN"}, "known are ST-GCN, ST-GCN++, CTR-GCN"),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from trainer_cases import status_lines, train_spec, write_checkpoint
 
 from stgcn import action, errors, train
@@ -31,7 +33,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict]:
     folder = tmp_path_factory.mktemp("trained")
     spec = train_spec(folder / "data", folder, num_epochs=4, optim={"lr": 0.01, "lr_steps": [1, 3]})
     spec["dataset"] |= AUGMENT
-    spec["encryption_key"] = "topsecret"
     return spec, train.run(spec)
 
 
@@ -72,20 +73,66 @@ def test_curves(trained: tuple[dict, dict]) -> None:
     assert len(events) == 1
 
 
-def test_scalars_have_the_names_of_tao(trained: tuple[dict, dict]) -> None:
+def test_scalars_have_the_usual_names_and_those_of_tao(trained: tuple[dict, dict]) -> None:
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="tensorboard is an extra")
     events = next((Path(trained[0]["results_dir"]) / "train" / "lightning_logs").rglob("events.out.tfevents*"))
     found = reader.EventAccumulator(str(events.parent))
     found.Reload()
-    names = ["epoch", "lr", "train_acc_1", "train_loss_epoch", "train_loss_step", "val_acc@1", "val_loss"]
-    assert sorted(found.Tags()["scalars"]) == names
+    usual, tao = (
+        ["epoch", "lr", "train_acc", "train_loss", "val_acc", "val_loss"],
+        ["train_acc_1", "train_loss_epoch", "val_acc@1"],
+    )
+    assert sorted(found.Tags()["scalars"]) == sorted([*usual, *tao, "train_loss_step"])
     assert [event.step for event in found.Scalars("val_loss")] == [2, 4, 6, 8]
+    table = rows(Path(trained[0]["results_dir"]) / "train")
+    for name in usual:
+        assert [event.value for event in found.Scalars(name)] == pytest.approx([float(row[name]) for row in table], rel=1e-4)
+    for theirs, ours in zip(tao, ("train_acc", "train_loss", "val_acc"), strict=True):
+        assert [e.value for e in found.Scalars(theirs)] == [e.value for e in found.Scalars(ours)]
+
+
+def log_records(content: bytes) -> Iterator[bytes]:
+    """The records of a run's file: blocks of 32 KiB of pieces (checksum, length, kind: whole, first, middle, last)."""
+    at, whole = 7, b""
+    while at < len(content):
+        if 32768 - at % 32768 < 7:
+            at += 32768 - at % 32768
+            continue
+        length, kind = struct.unpack_from("<HB", content, at + 4)
+        whole = content[at + 7 : at + 7 + length] if kind in (1, 2) else whole + content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):
+            yield whole
+
+
+@pytest.mark.slow
+def test_weights_and_biases_keeps_the_same_curves_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own, as it starts a service: without a key and without a network, read back from its own file."""
+    pytest.importorskip("wandb", reason="wandb is an extra: pip install 'tao-skill-bank[wandb]'")
+    from wandb.proto import wandb_internal_pb2
+
+    spec = train_spec(tmp_path / "data", tmp_path, num_epochs=2) | {"wandb": {"enable": True, "project": "p", "name": "run"}}
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    code = "import json, sys; from stgcn import train; train.run(json.load(sys.stdin))"
+    subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps(spec), text=True, check=True, capture_output=True, timeout=300
+    )
+    (kept,) = (tmp_path / "train").rglob("offline-run-*/*.wandb")
+    told: dict[str, list[float]] = {}
+    for data in log_records(kept.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        for item in record.history.item:
+            told.setdefault(item.key or ".".join(item.nested_key), []).append(json.loads(item.value_json))
+    table = rows(tmp_path / "train")
+    for name in ("train_loss", "train_acc", "val_loss", "val_acc", "lr"):
+        assert told[name] == pytest.approx([float(row[name]) for row in table], rel=1e-4)
 
 
 def test_status_lines(trained: tuple[dict, dict]) -> None:
     lines = status_lines(Path(trained[0]["results_dir"]) / "train")
-    asides = ("encryption_key", "data check: ")  # on the spec and the data, not on the training
-    messages = [line["message"] for line in lines if not line["message"].startswith(asides)]
+    aside = "data check: "  # on the data, not on the training
+    messages = [line["message"] for line in lines if not line["message"].startswith(aside)]
     assert messages == [
         "Starting Pose Classification train.",
         "Starting Training Loop.",
@@ -100,13 +147,6 @@ def test_status_lines(trained: tuple[dict, dict]) -> None:
     loop = [line for line in lines if line["message"] == "Training loop in progress"][1]
     assert (loop["epoch"], loop["max_epoch"], loop["step"], loop["max_step"]) == (1, 3, 4, 8)
     assert {"time_per_epoch", "time_per_step", "eta"} <= loop.keys()
-
-
-def test_the_key_is_written_nowhere(trained: tuple[dict, dict]) -> None:
-    folder = Path(trained[0]["results_dir"]) / "train"
-    assert yaml.safe_load((folder / "experiment.yaml").read_text())["encryption_key"] == "***"
-    assert not any(b"topsecret" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
-    assert any("in clear" in line["message"] for line in status_lines(folder))
 
 
 @pytest.mark.parametrize(
@@ -379,7 +419,8 @@ def test_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_wandb_that_is_not_installed_is_said_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "_installed", lambda package: package != "wandb")
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None if name == "wandb" else real(name, *more))
     spec = train_spec(tmp_path / "data", tmp_path, num_epochs=1) | {"wandb": {"enable": True}}
     with pytest.raises(errors.SpecError, match=r"wandb is not installed: pip install 'tao-skill-bank\[wandb\]'"):
         train.run(spec)

@@ -101,6 +101,9 @@ def test_the_report_follows_parents_and_children(whole: dict[str, Any]) -> None:
     report = json.loads(Path(paths["json"]).read_text())
     jsonschema.Draft202012Validator(json.loads((ROOT / "schemas/validation_report.schema.json").read_text())).validate(report)
     jobs = set(whole["report"]["data"]["jobs"])
+    (evaluation,) = report["evaluations"]
+    wrong = evaluation["wrong"]["count"]  # of 24 sequences after one epoch; each of the worst is shown as a figure
+    assert Path(paths["html"]).read_text().count('<figure class="mistake">') == min(wrong, 6)
     assert {whole[name]["data"]["job_id"] for name in ("train", "evaluate", "export", "inference")} <= jobs
     html = Path(paths["html"]).read_text()
     for text in (html, Path(paths["md"]).read_text(), json.dumps(report)):

@@ -31,7 +31,9 @@ class Train:
         0.5, "Rate.", minimum=0.0, maximum=1.0, automl_enabled=True, automl_range=[0.001, 1.0], automl_scale="log"
     )
     seconds: float = setting(0.0, "Seconds an epoch takes.", minimum=0.0)
-    behave: Literal["well", "fail", "refuse", "hang", "nan", "fail_low", "fail_fold_1"] = setting("well", "What happens.")
+    behave: Literal["well", "fail", "refuse", "hang", "nan", "fail_low", "fail_fold_1", "tell"] = setting(
+        "well", "What happens."
+    )
     resume: str | None = setting("", "Checkpoint to go on from.")
     seed: int = setting(1, "Seed.", minimum=-1)
     folds: int = setting(0, "Parts.", minimum=0, maximum=20)
@@ -66,6 +68,17 @@ class WrongData(Exception):
     problems = ("row 3 is not a number", "row 7 is empty")
 
 
+def tell(key: str | None) -> None:
+    """Say the secrets aloud that this process knows, and where else they can be seen."""
+    import hashlib
+
+    print(f"the key is {key}, its hash {hashlib.sha256(str(key).encode()).hexdigest()}")
+    print("a login: postgresql+psycopg://me:pass-word-99@host/db, AKIAIOSFODNN7EXAMPLE", file=sys.stderr)
+    pids = (os.getpid(), os.getppid())
+    seen = [str(key) in Path(f"/proc/{pid}/cmdline").read_text() for pid in pids if Path(f"/proc/{pid}").exists()]
+    print(f"in argv: {any(seen)}, in the environment: {str(key) in str(dict(os.environ))}", flush=True)
+
+
 def train(spec: dict[str, Any]) -> dict[str, Any]:
     settings = spec["train"]
     folder = Path(settings["results_dir"])
@@ -78,6 +91,8 @@ def train(spec: dict[str, Any]) -> dict[str, Any]:
         (folder / "grandchild.pid").write_text(str(grandchild.pid))
     (folder / "trainer.pid").write_text(str(os.getpid()))
     print("toy training starts", flush=True)
+    if settings["behave"] == "tell":
+        tell(spec["encryption_key"])
     checkpoints = []
     for epoch in range(settings["num_epochs"]):
         time.sleep(settings["seconds"])

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from runner import private, redact
 from runner.backend.outcome import as_outcome, describe, resolve
 
 _END_GROUP = """
@@ -38,7 +39,7 @@ def main() -> int:
     lifeline, work = _take_over_stdin()
     threading.Thread(target=_watch_lifeline, args=(lifeline, work["grace"]), name="lifeline", daemon=True).start()
     _configure_logging()
-    answer = Path(work["outcome"])
+    answer, spoken = Path(work["outcome"]), work.get("secrets", ())
     try:
         result = as_outcome(work["entrypoint"], resolve(work["entrypoint"])(work["spec"]))
         _answer(answer, {"outcome": result._asdict()})
@@ -49,7 +50,7 @@ def main() -> int:
         _log(error, said)
     else:
         return 0
-    _answer(answer, {"error": said})
+    _answer(answer, {"error": redact.redact(said, (), spoken)})
     return int(said["exit_code"])
 
 
@@ -78,9 +79,7 @@ def _log(error: Exception, said: dict[str, Any]) -> None:
 
 
 def _answer(path: Path, answer: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(answer), encoding="utf-8")
-    os.replace(temporary, path)
+    private.replace(path, json.dumps(answer))
 
 
 def _settle_signals() -> None:

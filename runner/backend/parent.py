@@ -9,10 +9,11 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from runner import keys, private, redact, scrub
 from runner.backend.outcome import Outcome, failed, plain, short_name
 from runner.errors import Canceled
 
@@ -33,6 +34,7 @@ def run_child(
     on_line: Callable[[str], None] | None = None,
     on_tick: Callable[[], None] | None = None,
     env: Mapping[str, str] | None = None,
+    secrets: Collection[str] = (),
     should_stop: Callable[[], int | None] = lambda: None,
     grace: float = GRACE,
 ) -> Outcome:
@@ -40,37 +42,47 @@ def run_child(
 
     ``log`` is appended to; ``outcome`` is the file the child answers in. ``on_line`` hears every line of the log and
     ``on_tick`` the passing of time; ``should_stop`` is asked all along and answers with a signal number to end the job.
-    ``env`` is added to the environment. Nothing of the group is left when this returns, whatever way it returns.
+    ``env`` is added to the environment. ``secrets``, and all that looks like one, read ``***`` in the log and in what is said
+    of an error. Nothing of the group is left when this returns, whatever way it returns.
 
     Raises:
         JobFailed: the entrypoint raised, or the child died; message, problems and exit code say how.
         Canceled: ``should_stop`` said so, or a signal from outside ended the child (exit code 130 or 143).
     """
-    for path in (log, outcome):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    outcome.unlink(missing_ok=True)
+    with private.words(f"the folder {log.parent} cannot be written"):
+        for path in (log, outcome):
+            private.folder(path.parent)
+        outcome.unlink(missing_ok=True)
+    spoken = sorted({*secrets, *redact.values_of(spec), *redact.surroundings(os.environ)})
+    work = {"entrypoint": entrypoint, "spec": spec, "outcome": str(outcome), "grace": min(grace, ORPHAN_GRACE)}
     with _Follower(log, on_line) as follow:
-        child = _start(log, env)
+        child, cleaner = _start(log, env, spoken)
         try:
-            _feed(child, {"entrypoint": entrypoint, "spec": spec, "outcome": str(outcome), "grace": min(grace, ORPHAN_GRACE)})
+            _feed(child, {**work, "secrets": spoken})
             stopped = _watch(child, follow, on_tick, should_stop)
-        except BaseException:
-            _end(child, grace)
-            raise
-        _end(child, grace)
+        finally:
+            try:
+                _end(child, grace)
+            finally:
+                scrub.finish(cleaner)
     if stopped:
         raise Canceled(f"{short_name(entrypoint)} was ended on request ({signal_name(stopped)})", exit_code=128 + stopped)
     return _read_answer(entrypoint, child.returncode, outcome, log)
 
 
-def _start(log: Path, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+def _start(
+    log: Path, env: Mapping[str, str] | None, secrets: Collection[str]
+) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
+    """The child, and the process that carries what it says to the log."""
     import subprocess
 
-    surroundings = {**os.environ, **(env or {}), "PYTHONUNBUFFERED": "1"}
+    surroundings = {**keys.environment(), **(env or {}), "PYTHONUNBUFFERED": "1"}
     home = str(Path(__file__).resolve().parents[2])
     surroundings["PYTHONPATH"] = os.pathsep.join(p for p in (surroundings.get("PYTHONPATH"), home) if p)
-    with open(log, "ab") as sink:
-        return subprocess.Popen(
+    with private.words(f"the log {log} cannot be written"):
+        sink, cleaner = scrub.start(log, secrets)
+    try:
+        child = subprocess.Popen(
             # -P keeps the working directory off the child's path: a user's random.py must not replace the library's.
             [sys.executable, "-P", "-m", "runner.backend"],
             stdin=subprocess.PIPE,
@@ -79,6 +91,12 @@ def _start(log: Path, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
             env=surroundings,
             start_new_session=True,
         )
+    except BaseException:
+        os.close(sink)
+        scrub.finish(cleaner)
+        raise
+    os.close(sink)
+    return child, cleaner
 
 
 def _feed(child: subprocess.Popen[bytes], work: dict[str, Any]) -> None:

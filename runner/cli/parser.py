@@ -9,8 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from runner.cli import verbs
+from runner import keys
+from runner.cli import caring, reports, serving, skills, verbs, watching
+from runner.cli.reply import Reply
 from runner.errors import UsageError
+
+Formatter = argparse.RawDescriptionHelpFormatter  # an example is one line, to be copied
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,18 +31,33 @@ def build_parser() -> argparse.ArgumentParser:
         prog="skillbank",
         description="Skills for agents, jobs for people: skeleton action recognition from a phrase to a validation report.",
         epilog="Example: skillbank run tao-train-pose-classification train --dataset DATA --set model.graph_layout=coco",
+        formatter_class=Formatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    grammar = parser.add_subparsers(metavar="VERB", parser_class=Parser)
+    grammar = parser.add_subparsers(metavar="VERB", parser_class=Parser, prog="skillbank")  # told, it is not worked out
 
-    def verb(
-        name: str, function: Callable[[Any], verbs.Reply], help_: str, example: str, **flags: Any
-    ) -> argparse.ArgumentParser:
-        sub = grammar.add_parser(name, help=help_, description=help_, epilog=f"Example: {example}", **flags)
+    def verb(name: str, function: Callable[[Any], Reply], help_: str, example: str, **flags: Any) -> argparse.ArgumentParser:
+        sub = grammar.add_parser(
+            name, help=help_, description=help_, epilog=f"Example: {example}", formatter_class=Formatter, **flags
+        )
         sub.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+        sub.add_argument("-q", "--quiet", action="store_true", help="no progress, no steps, no advice")
+        sub.add_argument("-v", "--verbose", action="store_true", help="nothing shortened; times beside the lines of a run")
         sub.set_defaults(verb=function)
         return sub
 
+    _add_looking(verb)
+    _add_running(verb)
+    _add_jobs(verb)
+    _add_upkeep(verb)
+    return parser
+
+
+Verb = Callable[..., argparse.ArgumentParser]
+
+
+def _add_looking(verb: Verb) -> None:
+    """What there is."""
     verb("list", verbs.list_, "The skills of the bank.", "skillbank list")
     sub = verb(
         "show",
@@ -53,8 +72,12 @@ def build_parser() -> argparse.ArgumentParser:
         "match", verbs.match_, "Which skill and action a phrase means.", 'skillbank match "train pose classification, no HPO"'
     )
     sub.add_argument("phrase", metavar="PHRASE", nargs="+")
+
+
+def _add_running(verb: Verb) -> None:
+    """From arguments to a job."""
     for name, function, help_ in (
-        ("plan", verbs.plan_, "What `run` would do; changes nothing on disk."),
+        ("plan", verbs.plan_, "What `run` would do, and the hash by which just that is run; starts nothing."),
         ("validate", verbs.validate_, "Check a spec; required inputs may still be missing."),
         ("run", verbs.run_, "Run a job to its end, or with --detach in the background."),
     ):
@@ -65,31 +88,73 @@ def build_parser() -> argparse.ArgumentParser:
         _add_workspace(sub)
         if name == "run":
             sub.add_argument("--detach", action="store_true", help="return at once; the job goes on in the background")
-    sub = verb("jobs", verbs.jobs_, "The jobs of a workspace.", "skillbank jobs --state RUNNING")
+            sub.add_argument(
+                "--plan", metavar="HASH", help="run just this plan (hash from `plan`), or nothing if anything changed"
+            )
+            sub.add_argument(
+                "--job-id", metavar="ID", help="id of the job; asked for again in the same words, it is the same job"
+            )
+
+
+def _add_jobs(verb: Verb) -> None:
+    """Jobs that there are."""
+    sub = verb("jobs", watching.jobs_, "The jobs of a workspace.", "skillbank jobs --state RUNNING")
     sub.add_argument("--state", metavar="STATE", help="only jobs in this state")
     _add_workspace(sub)
-    _add_job(verb("status", verbs.status_, "How a job stands.", "skillbank status JOB --json"))
-    sub = _add_job(verb("logs", verbs.logs_, "What a job printed.", "skillbank logs JOB -f"))
+    _add_job(verb("status", watching.status_, "How a job stands.", "skillbank status JOB --json"))
+    sub = _add_job(verb("logs", watching.logs_, "What a job printed.", "skillbank logs JOB -f"))
     sub.add_argument("-f", "--follow", action="store_true", help="go on until the job ends")
     sub.add_argument("-n", "--lines", type=int, default=0, metavar="N", help="only the last N lines")
-    sub = _add_job(verb("wait", verbs.wait_, "Wait for a job to end.", "skillbank wait JOB --timeout 600"))
+    sub = _add_job(verb("wait", watching.wait_, "Wait for a job to end.", "skillbank wait JOB --timeout 600"))
     sub.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after so long (exit code 8)")
-    sub = _add_job(verb("cancel", verbs.cancel_, "End a running job.", "skillbank cancel JOB"))
+    sub = _add_job(verb("cancel", watching.cancel_, "End a running job.", "skillbank cancel JOB"))
     sub.add_argument("--reason", default="canceled by the user", help="kept in the record")
     sub = verb(
-        "report", verbs.report_, "The validation report of jobs, with their parents and children.", "skillbank report JOB"
+        "report", reports.report, "The report of jobs, jobs side by side, or a page of all jobs.", "skillbank report JOB"
     )
-    sub.add_argument("jobs", metavar="JOB", nargs="+")
-    sub.add_argument("--out", metavar="DIR", type=Path, help="default: <workspace>/reports/<first job>")
+    reports.add_options(sub)
     _add_workspace(sub)
+
+
+def _add_upkeep(verb: Verb) -> None:
+    """The bank itself, and what it runs on."""
     sub = verb("schemas", verbs.schemas_, "Generate schemas and templates, or check them.", "skillbank schemas check")
     sub.add_argument("what", choices=("build", "check"))
     sub.add_argument("skill", metavar="SKILL", nargs="*", help="default: every skill with generated files")
     sub = verb(
+        "skills",
+        skills.skills_,
+        "Install the skills where agents look, or begin a new one.",
+        "skillbank skills install --dest .agents/skills",
+    )
+    sub.add_argument("what", choices=("install", "new"))
+    sub.add_argument(
+        "name", metavar="NAME", nargs="*", default=[], help="install: the skills, default all; new: the name of the skill"
+    )
+    sub.add_argument(
+        "--dest", metavar="DIR", type=Path, help="install: default .agents/skills; new: folder with skills/, default the bank's"
+    )
+    sub.add_argument("--overwrite", action="store_true", help="install: replace files that were changed")
+    _add_workspace(serving.add(verb))
+    sub = verb(
+        "doctor",
+        caring.doctor_,
+        "What may be wrong with this installation, machine and workspace, and the remedy.",
+        "skillbank doctor",
+    )
+    sub.add_argument("--network", action="store_true", help="ask the store of s3:// too")
+    _add_workspace(sub)
+    sub = verb(
+        "completion",
+        caring.completion_,
+        "The script by which a shell completes commands, settings and job ids.",
+        "skillbank completion bash",
+    )
+    sub.add_argument("shell", choices=("bash", "zsh", "fish"))
+    sub = verb(
         "demo", verbs.demo_, "The whole way on synthetic data: sample data to validation report.", "skillbank demo --out demo"
     )
     sub.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"))
-    return parser
 
 
 class _Version(argparse.Action):
@@ -133,6 +198,7 @@ def _add_request(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--resume", metavar="JOB", help="the train job to go on with, from its latest checkpoint")
     sub.add_argument("--pretrained", metavar="FILE", help="checkpoint whose weights start the training")
+    keys.add_option(sub)
     sub.add_argument("--automl", choices=("on", "off"), help="search, or train once; default: the phrase's word, else on")
     sub.add_argument(
         "--budget", metavar="KEY=N", action="append", default=[], help="of the search: trials=N, time=10m; default trials=10"

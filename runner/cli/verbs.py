@@ -5,22 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from runner import render
-from runner.errors import JobFailed, StillRunning, UsageError
-
-
-class Reply(NamedTuple):
-    """What a verb answers: data for --json, text for people, what to call next, and the exit code."""
-
-    data: Any
-    text: str
-    next: tuple[str, ...] = ()
-    exit_code: int = 0
-    warnings: tuple[str, ...] = ()
-    error: dict[str, Any] | None = None
+from runner.cli.following import again
+from runner.cli.reply import Reply, ended, facts, store_of
+from runner.errors import JobFailed, UsageError
 
 
 def _request(arguments: argparse.Namespace) -> Any:
@@ -46,8 +37,37 @@ def _request(arguments: argparse.Namespace) -> Any:
         folds=arguments.folds,
         seeds=arguments.seeds,
         learning_curve=arguments.learning_curve,
-        command=("skillbank", *sys.argv[1:]),
+        command=("skillbank", *arguments.words),
+        plan=getattr(arguments, "plan", None),
+        job_id=getattr(arguments, "job_id", None),
+        encryption_key=_key(arguments),
     )
+
+
+def _key(arguments: argparse.Namespace) -> str | None:
+    """The passphrase that --encryption-key-file names."""
+    if arguments.encryption_key_file is None:
+        return None
+    from runner import keys
+
+    if warning := keys.open_to_others(arguments.encryption_key_file):
+        arguments.line.say(f"warning: {warning}")
+    with arguments.line.aside():
+        return keys.from_option(arguments.encryption_key_file, new=arguments.action == "train")
+
+
+def _unlocked(start: Callable[[Any], dict[str, Any]], request: Any, line: Any) -> dict[str, Any]:
+    """Start; where an input is encrypted, no key was given and somebody sits there, ask for it and start again."""
+    from runner import keys
+
+    try:
+        return start(request)
+    except keys.KeyMissing:
+        if not keys.can_ask():
+            raise
+        with line.aside():
+            key = keys.ask()
+        return start(request._replace(encryption_key=key))
 
 
 def list_(_: argparse.Namespace) -> Reply:
@@ -133,12 +153,15 @@ def match_(arguments: argparse.Namespace) -> Reply:
 
 
 def plan_(arguments: argparse.Namespace) -> Reply:
-    """What `run` would do."""
-    from runner import plan
+    """What `run` would do, and the hash by which just that can be run."""
+    from runner import plan, planhash
 
     made = plan.make(_request(arguments))
-    data = plan.describe(made)
-    return Reply(data, render.plan(data), (_again("run"),), warnings=tuple(made.notes))
+    identity = planhash.identify(made)
+    planhash.keep(made, identity)
+    data = planhash.shown(made, identity)
+    following = again("run", arguments.words, "--plan", identity.short)
+    return Reply(data, render.plan(data), (following,), warnings=(*made.notes, *planhash.unseen(identity)))
 
 
 def validate_(arguments: argparse.Namespace) -> Reply:
@@ -150,7 +173,7 @@ def validate_(arguments: argparse.Namespace) -> Reply:
     return Reply(
         {"valid": True, **{k: data[k] for k in ("skill", "action", "spec", "sources", "missing", "set_aside")}},
         render.valid(data),
-        (_again("plan"),),
+        (again("plan", arguments.words),),
         warnings=tuple(made.notes),
     )
 
@@ -161,175 +184,33 @@ def run_(arguments: argparse.Namespace) -> Reply:
 
     request = _request(arguments)
     if arguments.detach:
-        record = launch.submit(request)
-        job = f"{record['id']} --workspace {arguments.workspace}"
-        return Reply(
-            _facts(record),
-            render.submitted(record),
-            tuple(f"skillbank {v} {job}" for v in ("status", "logs -f", "wait", "cancel")),
-        )
-    return _ended(launch.run(request, render.Progress(sys.stderr).ticker()), arguments.workspace)
+        record = _unlocked(launch.submit, request, arguments.line)
+        return Reply(facts(record), render.submitted(record), warnings=_existing(record))
+    ticker = _ticker(arguments)
+    record = _unlocked(lambda asked: launch.run(asked, ticker), request, arguments.line)
+    return ended(record)._replace(warnings=_existing(record))
 
 
-def _facts(record: dict[str, Any]) -> dict[str, Any]:
-    """The job's record with the names `run` and `status` promise."""
-    return {"job_id": record["id"], **record}
+def _existing(record: dict[str, Any]) -> tuple[str, ...]:
+    told = f"The job {record['id']} exists already and was asked for in the same words; nothing new was started."
+    return (told,) if record.get("existing") else ()
 
 
-def _ended(record: dict[str, Any], workspace: Path) -> Reply:
-    """A job that has ended: its facts, and the exit code that says how."""
-    code = 0
-    error = record.get("error")
-    if record["state"] != "COMPLETE":
-        code = int((error or {}).get("exit_code") or 1)
-    job = f"{record['id']} --workspace {workspace}"
-    if record["state"] == "COMPLETE" and record["action"] == "train":
-        head = f"skillbank run {record['skill']}"
-        following = [f"{head} {a} --parent {job}" for a in ("evaluate --dataset DIR", "export", "inference --dataset DIR")]
-    elif record["state"] == "COMPLETE" and "train_data" in (record.get("artifacts") or {}):
-        following = [f"skillbank run {record['skill']} train --dataset {_quoted(str(record['results_dir']))}"]
-    elif record["state"] == "CANCELED":
-        following = [
-            f"skillbank run {record['skill']} {record['action']} --resume {j} --workspace {workspace}"
-            for j in _resumable(record)
-        ]
-    else:
-        following = [f"skillbank logs {job}"] if code else []
-    return Reply(
-        _facts(record),
-        render.job(record),
-        (*following, f"skillbank report {job}"),
-        code,
-        error={**error, "job_id": record["id"]} if error else None,
-    )
+def _ticker(arguments: argparse.Namespace) -> Any:
+    """What a run in the foreground shows: lines as they come, and where it is."""
+    from runner.follow import Follower
+    from runner.launch import Ticker
 
+    line = arguments.line
+    line.look = follower = Follower(lambda: store_of(arguments), "run")
+    if arguments.quiet:
+        return Ticker(lambda _: None, follower.at, follower.transfer)
+    began = time.monotonic()
 
-def _resumable(record: dict[str, Any]) -> list[str]:
-    """The jobs a canceled one can be continued from: itself, or those of its search or series that were cut off."""
-    trials = (record.get("automl") or {}).get("trials") or (record.get("series") or {}).get("children") or []
-    return [t["job_id"] for t in trials if t["state"] == "CANCELED"] or ([record["id"]] if record.get("checkpoints") else [])
+    def timed(text: str) -> None:
+        line.say(f"{time.monotonic() - began:8.1f} s  {text}")
 
-
-def _again(verb: str) -> str:
-    return " ".join(["skillbank", verb, *(_quoted(w) for w in sys.argv[2:] if w != "--json")])
-
-
-def _quoted(word: str) -> str:
-    import shlex
-
-    return shlex.quote(word)
-
-
-def _store(arguments: argparse.Namespace) -> Any:
-    from runner.jobs import JobStore
-
-    return JobStore(arguments.workspace.absolute())
-
-
-def jobs_(arguments: argparse.Namespace) -> Reply:
-    """The jobs of the workspace, the dead ones found out."""
-    store = _store(arguments)
-    records = store.list(reconcile=True)
-    if arguments.state:
-        records = [r for r in records if r["state"] == arguments.state.upper()]
-    fields = ("id", "skill", "action", "state", "submitted_at", "ended_at", "parent_job", "study_job", "results_dir")
-    rows = [{field: r.get(field) for field in fields} for r in records]
-    return Reply({"jobs": rows}, render.jobs(rows))
-
-
-def status_(arguments: argparse.Namespace) -> Reply:
-    """A job's record and how far it is."""
-    from runner.jobs import last_status
-
-    store = _store(arguments)
-    record = store.reconcile(arguments.job)
-    at_work = store.working_on(record)
-    progress = last_status(at_work["results_dir"])
-    return Reply({**_facts(record), "progress": progress}, render.job(record, progress))
-
-
-def logs_(arguments: argparse.Namespace) -> Reply:
-    """A job's log, followed on request."""
-    store = _store(arguments)
-    record = store.reconcile(arguments.job)
-    path = Path(record["log"])
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    if arguments.lines:
-        text = "".join(text.splitlines(keepends=True)[-arguments.lines :])
-    if arguments.follow and arguments.json:  # one envelope, when all is said
-        wait_(argparse.Namespace(job=arguments.job, workspace=arguments.workspace, timeout=None))
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    if not arguments.follow or arguments.json:
-        return Reply({"job_id": record["id"], "log": str(path), "text": text}, text)
-    _follow(store, record, path, text)
-    return Reply({"job_id": record["id"]}, "")
-
-
-def _follow(store: Any, record: dict[str, Any], path: Path, text: str) -> None:
-    from runner.jobs import TERMINAL
-
-    sys.stdout.write(text)
-    seen = path.stat().st_size if path.exists() else 0
-    while True:
-        ended = record["state"] in TERMINAL
-        if path.exists() and path.stat().st_size > seen:
-            with open(path, "rb") as file:
-                file.seek(seen)
-                chunk = file.read()
-            seen += len(chunk)
-            sys.stdout.write(chunk.decode("utf-8", errors="replace"))
-            sys.stdout.flush()
-        if ended:
-            return
-        time.sleep(0.2)
-        record = store.reconcile(record["id"])
-
-
-def wait_(arguments: argparse.Namespace) -> Reply:
-    """Wait; StillRunning when the time is up."""
-    from runner.jobs import TERMINAL
-
-    store = _store(arguments)
-    deadline = time.monotonic() + arguments.timeout if arguments.timeout is not None else None
-    while True:
-        record = store.reconcile(arguments.job)
-        if record["state"] in TERMINAL:
-            return _ended(record, arguments.workspace)
-        if deadline is not None and time.monotonic() >= deadline:
-            raise StillRunning(
-                f"{arguments.job} is still {record['state']}.",
-                hint=f"skillbank logs {arguments.job} -f --workspace {arguments.workspace}",
-            )
-        time.sleep(0.2)
-
-
-def cancel_(arguments: argparse.Namespace) -> Reply:
-    """End a running job."""
-    from runner import launch
-
-    record = launch.cancel(_store(arguments), arguments.job, arguments.reason)
-    code = 0 if record["state"] == "CANCELED" else 1
-    return Reply(_facts(record), render.job(record), (), code)
-
-
-def report_(arguments: argparse.Namespace) -> Reply:
-    """Write the report of jobs with their parents and children."""
-    from runner import bank, report
-
-    store = _store(arguments)
-    for job in arguments.jobs:
-        store.reconcile(job)
-    records = report.gather(store.read, store.list, arguments.jobs)
-    skill = bank.get(records[0]["skill"])
-    actions = {name: {"not_run_reason": action.not_run_reason} for name, action in skill.actions.items()}
-    out = (arguments.out or arguments.workspace / "reports" / arguments.jobs[0]).absolute()
-    built = report.build(records, actions=actions, generated_at=_now(), command=["skillbank", *sys.argv[1:]])
-    paths = {name: str(path) for name, path in report.write(built, out).items()}
-    return Reply({"report": paths, "jobs": [r["id"] for r in records]}, render.paths(paths))
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return Ticker(timed if arguments.verbose else line.say, follower.at, follower.transfer)
 
 
 def schemas_(arguments: argparse.Namespace) -> Reply:
@@ -356,6 +237,7 @@ def demo_(arguments: argparse.Namespace) -> Reply:
     """The whole way on synthetic data."""
     from runner import demo
 
+    arguments.line.stop()  # its steps show their own
     data = demo.run(arguments.out.absolute(), sys.stderr)
     if data["exit_code"]:
         raise JobFailed(f"The demo stopped at: {data['failed']}", exit_code=data["exit_code"])

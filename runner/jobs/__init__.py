@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from runner.jobs.locks import Lease
 from runner.jobs.record import DIED, FIELDS, STATES, TERMINAL, Record, Records, Ticket
-from runner.jobs.store import JobStore, evidence, last_status
+from runner.jobs.store import JobStore, evidence
 from runner.redact import redact
 
 __all__ = [
@@ -21,6 +21,5 @@ __all__ = [
     "Records",
     "Ticket",
     "evidence",
-    "last_status",
     "redact",
 ]

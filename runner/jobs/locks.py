@@ -1,4 +1,4 @@
-"""File locks and whole writes: what makes a record survive crashes and neighbours. Knows no records."""
+"""File locks: what makes a record survive crashes and neighbours. Knows no records."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runner import private
 from runner.errors import SkillBankError
 
 
@@ -41,8 +42,8 @@ class Lease:
 
 def open_lock(path: Path) -> int:
     """A descriptor of the lock file, created when missing; not inherited by other programs."""
-    with words(f"the workspace file {path} cannot be opened"):
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    with private.words(f"the workspace file {path} cannot be opened"):
+        return private.opened(path, os.O_RDWR)
 
 
 def flock(fd: int, *, wait: bool) -> bool:
@@ -76,31 +77,3 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
-
-
-def replace(path: Path, text: str) -> None:
-    """Write whole or not at all, and survive a power cut: temp, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name.lstrip('.')}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-@contextmanager
-def words(what: str) -> Iterator[None]:
-    """Say an operating-system error as a sentence that starts with ``what``."""
-    try:
-        yield
-    except OSError as error:
-        raise SkillBankError(f"{what}: {error.strerror or error}", exit_code=7) from None

@@ -43,8 +43,9 @@ OPTIONAL = (
     "uploaded",
     "recipe",
     "series",
+    "onward",
 )
-LATER = ("recipe", "series")  # records of earlier versions are without; they say nothing of it
+LATER = ("recipe", "series", "onward")  # records of earlier versions are without; they say nothing of it
 FIELDS = frozenset({"schema_version", "redacted", *MAPS, *LISTS, *TEXTS, *OPTIONAL})
 # Only the store sets these; `blank` passes over them, so that a record may start as a copy of another.
 RULED = frozenset({"schema_version", "redacted", "state", "transitions", "submitted_at", "started_at", "ended_at"})

@@ -14,8 +14,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from runner import private
 from runner.errors import Refused, SchemaInvalid, UnknownJob
-from runner.jobs.locks import Lease, flock, locked, open_lock, replace, words
+from runner.jobs.locks import Lease, flock, locked, open_lock
 from runner.jobs.record import (
     DIED,
     ID,
@@ -95,8 +96,8 @@ class JobStore:
         fresh = blank(record)
         self.hide(secret_keys, values_of(fresh["spec"], secret_keys))
         path = self.path(job_id)
-        with words(f"the workspace {self.workspace} cannot be written"):
-            self.folder.mkdir(parents=True, exist_ok=True)
+        with private.words(f"the workspace {self.workspace} cannot be written"):
+            private.folder(self.folder)
         with locked(self._beside(job_id, "lock")):
             if path.exists():
                 raise Refused(f"job {job_id} exists already", hint="A job is never opened twice; mint a new id.")
@@ -158,8 +159,8 @@ class JobStore:
         clean = {name: self._clean(name, value) for name, value in record.items()}
         text = json.dumps(plain(clean), indent=1, ensure_ascii=False, allow_nan=False)
         path = self.path(record["id"])
-        with words(f"the job record {path} cannot be written"):
-            replace(path, f"{text}\n")
+        with private.words(f"the job record {path} cannot be written"):
+            private.replace(path, f"{text}\n")
         return dict(json.loads(text))
 
     def _clean(self, name: str, value: Any) -> Any:
@@ -274,8 +275,8 @@ class JobStore:
         record = self.reconcile(job_id)
         if record["state"] in TERMINAL:
             raise Refused(f"job {job_id} has ended already ({record['state']}): nothing to cancel")
-        with words(f"job {job_id} cannot be asked to stop"):
-            replace(self._beside(job_id, "cancel"), reason)
+        with private.words(f"job {job_id} cannot be asked to stop"):
+            private.replace(self._beside(job_id, "cancel"), reason)
         return self.supervisor(job_id)
 
     def cancel_requested(self, job_id: str) -> str | None:
@@ -284,19 +285,6 @@ class JobStore:
             return self._beside(job_id, "cancel").read_text(encoding="utf-8") or "canceled by request"
         except FileNotFoundError:
             return None
-
-
-def last_status(results_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """The last whole line of a running job's status.json; None while there is none."""
-    from runner.backend import tail
-
-    for line in reversed(tail(Path(results_dir) / "status.json", 2)):
-        try:
-            said = json.loads(line)
-        except ValueError:
-            continue  # half a line: the job is writing it now
-        return said if isinstance(said, dict) else None
-    return None
 
 
 def evidence(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Job records -> validation report: report.json, report.md, report.html.
+"""Job records -> validation report: report.json, report.md, report.html; jobs side by side; a page of the whole workspace.
 
-Reads records and the artifact files they name. Never runs anything again, never guesses a file by its place.
+Reads records, the artifact files they name, and for its pictures the data. Trains and evaluates nothing again, and never
+guesses a file by its place.
 """
 
 from __future__ import annotations

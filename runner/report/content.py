@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from runner import redact
-from runner.report import findings, jobs, results, trust
+from runner.report import card, findings, jobs, results, trust
 from runner.report.artifacts import Artifacts
 from runner.report.collect import Record, age, linked
 from runner.report.search import search
@@ -72,6 +72,8 @@ def build(
         "notes": findings.notes(sections),
         "files": _files(sections),
         **sections,
+        "card": card.card(sections),
+        "provenance": card.provenance(ordered, sections),
         "environments": _environments(ordered),
         "reproduce": [
             {"job": job["id"], "action": job["action"], "command": job["command"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from runner.report.charts import Series, chart, steps
@@ -40,33 +41,6 @@ def learning(training: dict[str, Any]) -> list[Chart]:
         chart("Learning rate", lines(("lr", "learning rate", "rate")), x_label="epoch", y_label=""),
     ]
     return [c for c in charts if c]
-
-
-def reliability(evaluation: dict[str, Any]) -> list[Chart]:
-    """What the probabilities promise against what they keep; on the line they can be believed."""
-    told = evaluation["calibration"]
-    points = [(b["confidence"] / 100, b["accuracy"] / 100) for b in (told or {}).get("bins", []) if _kept(b)]
-    if not points:
-        return []
-    series = [
-        Series("as promised", "promised", [(0.0, 0.0), (1.0, 1.0)]),
-        Series("as found", "best", points, line=False),
-    ]
-    drawn = chart(
-        "Reliability",
-        series,
-        x_label="probability",
-        y_label="accuracy",
-        log_y=False,
-        percent=True,
-        x_range=(0.0, 1.0),
-        whole_x=False,
-    )
-    return [drawn] if drawn else []
-
-
-def _kept(entry: dict[str, Any]) -> bool:
-    return bool(entry["sequences"]) and _number(entry["confidence"]) and _number(entry["accuracy"])
 
 
 def optimisation(search: dict[str, Any]) -> list[Chart]:
@@ -143,3 +117,46 @@ def _against(parameter: dict[str, Any], search: dict[str, Any], metric: str) -> 
 
 def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def overlaid(curves: Sequence[dict[str, Any]]) -> list[Chart]:
+    """The learning curves of several trainings over each other; ``curves`` are {label, rows}."""
+    wanted = (
+        ("val_loss", "Validation loss", False),
+        ("val_acc", "Validation accuracy", True),
+        ("train_loss", "Training loss", False),
+    )
+    drawn = []
+    for column, title, share in wanted:
+        lines = [
+            Series(told["label"], f"side c{number}", [(row["epoch"], row[column]) for row in told["rows"]])
+            for number, told in enumerate(curves)
+        ]
+        drawn.append(chart(title, lines, x_label="epoch", y_label="", percent=share, log_y=False if share else None))
+    return [c for c in drawn if c]
+
+
+def whiskers(metrics: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Metrics with intervals as dots on lines, all on one scale; in percent of the width."""
+    shown = [m for m in metrics if any(m["intervals"])]
+    ends = [end for m in shown for pair in m["intervals"] if pair for end in pair]
+    if not ends:
+        return []
+    low, high = max(0.0, min(ends) - 2), min(100.0, max(ends) + 2)
+
+    def at(value: float) -> float:
+        return float(round(100 * (value - low) / (high - low), 2))
+
+    return [
+        {
+            "name": m["name"],
+            "low": low,
+            "high": high,
+            "rows": [
+                {"side": number, "value": value, "ends": pair, "dot": at(value), "from": at(pair[0]), "to": at(pair[1])}
+                for number, (value, pair) in enumerate(zip(m["values"], m["intervals"], strict=True))
+                if value is not None and pair
+            ],
+        }
+        for m in shown
+    ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from runner.report import trust, words
+from runner.report import glance, trust, words
 from runner.report.search import at_the_edge
 from runner.report.series import in_words
 
@@ -42,6 +42,7 @@ def verdict(sections: Sections, numbers: dict[str, Any]) -> dict[str, Any]:
         "headline": _headline(state, ran, sections, numbers),
         "ran": [*_ran(ran), *_not_run(actions)],
         "came_out": [*_came_out(numbers), *_series_came_out(sections)],
+        "glance": glance.sentences(_latest(sections, "evaluations")),
     }
 
 

@@ -5,7 +5,6 @@ One function per action: record -> plain data. Every number that is not there is
 
 from __future__ import annotations
 
-import heapq
 import math
 import re
 from typing import Any
@@ -14,8 +13,7 @@ from runner import spec as specs
 from runner.report.artifacts import Artifacts
 from runner.report.collect import Record
 
-MISTAKES = 10
-PAIRS = 6
+PAIRS = 8
 CURVES = ("train_loss", "val_loss", "train_acc", "val_acc", "lr", "seconds")
 LEVELS = ("error", "warning", "note")
 SAMPLES = 20  # shown of one finding
@@ -24,7 +22,7 @@ Z95 = 1.959964  # the normal quantile of a 95 % interval
 
 
 def evaluation(record: Record, artifacts: Artifacts) -> dict[str, Any]:
-    """Metrics per class, confusion matrix, most confused pairs, most confident mistakes of an evaluate job."""
+    """Metrics per class, confusion matrix and most confused pairs of an evaluate job."""
     metrics = artifacts.json(record, "metrics")
     metrics = metrics if isinstance(metrics, dict) else record.get("metrics") or {}
     confusion = _confusion(record, artifacts)
@@ -48,7 +46,6 @@ def evaluation(record: Record, artifacts: Artifacts) -> dict[str, Any]:
         "per_class": per_class,
         "confusion": confusion,
         "confused": _confused(confusion),
-        "mistakes": _mistakes(record, artifacts),
     }
 
 
@@ -234,31 +231,17 @@ def _confusion(record: Record, artifacts: Artifacts) -> dict[str, Any] | None:
 
 
 def _confused(confusion: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The pairs of different classes with the most sequences."""
+    """The pairs of different classes with the most sequences; ``back`` is how many went the other way."""
     if not confusion:
         return []
     names, rows = confusion["names"], confusion["rows"]
     pairs = [
-        {"truth": names[t], "predicted": names[p], "count": n, "share": n / sum(row)}
+        {"truth": names[t], "predicted": names[p], "count": n, "share": n / sum(row), "back": rows[p][t]}
         for t, row in enumerate(rows)
         for p, n in enumerate(row)
         if t != p and n
     ]
     return sorted(pairs, key=lambda pair: (-pair["count"], -pair["share"]))[:PAIRS]
-
-
-def _mistakes(record: Record, artifacts: Artifacts) -> list[dict[str, Any]]:
-    """The wrong predictions the model was surest of: often a wrong label, or the pose to look at first."""
-    wrong = [told for told in map(_told, artifacts.lines(record, "predictions")) if told and told["truth"] != told["predicted"]]
-    return heapq.nlargest(MISTAKES, wrong, key=lambda told: told["probability"])
-
-
-def _told(line: dict[str, Any]) -> dict[str, Any] | None:
-    """One line of predictions.jsonl; None when it does not say all of it."""
-    truth, predicted, probability = text(line.get("truth")), text(line.get("predicted")), number(line.get("probability"))
-    if truth is None or predicted is None or probability is None:
-        return None
-    return {"name": str(line.get("sample", "")), "truth": truth, "predicted": predicted, "probability": probability}
 
 
 def _wilson(accuracy: float | None, n: int | None) -> list[float] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from runner.automl import importance
 from runner.report import words
 from runner.report.collect import Record
 from runner.report.results import number
@@ -35,6 +36,7 @@ def search(record: Record, records: dict[str, Record]) -> dict[str, Any]:
         if best
         else None,
         "history": _history(trials, minimise),
+        "importance": _importance(told, trials, minimise),
     }
 
 
@@ -86,6 +88,21 @@ def _history(trials: list[dict[str, Any]], minimise: bool) -> list[dict[str, Any
             so_far = better([trial["value"], *(h["best"] for h in history[-1:])])
             history.append({"number": trial["number"], "value": trial["value"], "best": so_far})
     return history
+
+
+def _importance(told: dict[str, Any], trials: list[dict[str, Any]], minimise: bool) -> dict[str, Any]:
+    """How much each setting mattered, or why that cannot be told."""
+    space = [p for p in told.get("space") or [] if isinstance(p, dict) and p.get("key")]
+    done = sum(trial["value"] is not None for trial in trials)
+    entry: dict[str, Any] = {"evaluator": None, "trials": done, "settings": [], "why_not": None}
+    found = importance.importances(space, trials, minimise=minimise)
+    if found is not None:
+        evaluator, used, shares = found
+        settings = [{"key": key, "share": share} for key, share in sorted(shares.items(), key=lambda item: -item[1])]
+        return entry | {"evaluator": evaluator, "trials": used, "settings": settings}
+    if done < importance.FEWEST:
+        return entry | {"why_not": f"{words.count(done, 'trial')} with a value; {importance.FEWEST} are needed to tell"}
+    return entry | {"why_not": "too few trials have a value for every setting, or they do not differ"}
 
 
 def _left_out(entry: Any) -> dict[str, str]:

@@ -1,22 +1,16 @@
-"""The report as Markdown that also reads well as plain text: padded tables, names in code spans.
-
-Whatever a user named is put in code spans, so that it cannot become markup.
-"""
+"""The report as Markdown, part by part."""
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from runner.report import words
+from runner.report.markdown import Lines, block, code, plain, table
 from runner.report.series import value
 
 WIDEST_MATRIX = 12  # classes up to which the confusion matrix is a table here
 SAMPLES = 5  # of a finding in the data
-WIDEST_CELL = 60  # characters up to which a column is padded
-Lines = Iterator[str]
 
 
 def render(report: dict[str, Any]) -> str:
@@ -40,47 +34,10 @@ def render(report: dict[str, Any]) -> str:
     return "\n".join(line for part in parts for line in part(report)).rstrip() + "\n"
 
 
-def plain(value: Any) -> str:
-    """Text outside code: nothing in it is markup, and it stays on one line."""
-    return re.sub(r"([\\`*\[\]|<>])", r"\\\1", " ".join(str(value).split()))
-
-
-def code(value: Any) -> str:
-    """A code span on one line; fit for a table cell."""
-    shown = " ".join(str(value).split()).replace("|", "\\|")
-    if not shown:
-        return ""
-    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
-    fence, space = "`" * (longest + 1), " " if longest else ""
-    return f"{fence}{space}{shown}{space}{fence}"
-
-
-def block(content: str) -> Lines:
-    """A fenced block that its content cannot close."""
-    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", content) or [""]))
-    yield from (f"{fence}text", content.rstrip(), fence, "")
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> Lines:
-    """A padded table; ``right`` marks with ``r`` the columns that align right."""
-    cells = [list(head), *(list(row) for row in rows)]
-    if len(cells) == 1:
-        return
-    align = right.ljust(len(head), "l")
-    fits = [[len(row[i]) for row in cells if len(row[i]) <= WIDEST_CELL] for i in range(len(head))]
-    widths = [max([3, *lengths]) for lengths in fits]
-    for n, row in enumerate(cells):
-        yield (
-            "| " + " | ".join(c.rjust(w) if a == "r" else c.ljust(w) for c, w, a in zip(row, widths, align, strict=True)) + " |"
-        )
-        if n == 0:
-            yield "|" + "|".join("-" * (w + 1) + (":" if a == "r" else "-") for w, a in zip(widths, align, strict=True)) + "|"
-    yield ""
-
-
 def _head(r: dict[str, Any]) -> Lines:
     yield from (f"# {plain(r['verdict']['headline'])}", "", f"{plain(r['title'])}, {words.moment(r['generated_at'])}", "")
-    yield from (f"- {plain(sentence)}" for sentence in (*r["verdict"]["ran"], *r["verdict"]["came_out"]))
+    glance = [g["text"] for g in r["verdict"]["glance"]]
+    yield from (f"- {plain(sentence)}" for sentence in (*glance, *r["verdict"]["ran"], *r["verdict"]["came_out"]))
     yield ""
 
 
@@ -184,11 +141,15 @@ def _matrix(e: dict[str, Any]) -> Lines:
         yield from table(("", *map(code, matrix["names"])), rows, "l" + "r" * len(matrix["names"]))
     if e["confused"]:
         yield from ("Most confused:", "")
-        pairs = [(code(p["truth"]), code(p["predicted"]), str(p["count"]), words.share(p["share"])) for p in e["confused"]]
-        yield from table(("Truth", "Predicted as", "Sequences", "Of the class"), pairs, "llrr")
-    if e["mistakes"]:
-        yield from ("Wrong and sure of it:", "")
-        rows = [(code(m["name"]), code(m["truth"]), code(m["predicted"]), words.share(m["probability"])) for m in e["mistakes"]]
+        pairs = [
+            (code(p["truth"]), code(p["predicted"]), str(p["count"]), words.share(p["share"]), str(p["back"]))
+            for p in e["confused"]
+        ]
+        yield from table(("Truth", "Taken for", "Sequences", "Of the class", "The other way"), pairs, "llrrr")
+    listed, caption = (e["mistakes"], "Wrong and sure of it") if e["mistakes"] else (e["worst"], "The likeliest wrong answers")
+    if listed:
+        yield from (f"{caption}:", "")
+        rows = [(code(m["name"]), code(m["truth"]), code(m["predicted"]), words.share(m["probability"])) for m in listed]
         yield from table(("Sequence", "Truth", "Predicted", "Probability"), rows, "lllr")
 
 
@@ -226,6 +187,11 @@ def _searches(r: dict[str, Any]) -> Lines:
             for t in s["trials"]
         ]
         yield from table(("Trial", "Status", plain(s["metric"] or "Value"), "Time", "Parameters", "Error"), trials, "llrr")
+        importance = s["importance"]
+        if importance["why_not"]:
+            yield from (f"Which setting mattered most cannot be told: {plain(importance['why_not'])}.", "")
+        weights = [(code(w["key"]), words.share(w["share"])) for w in importance["settings"]]
+        yield from table(("Setting", f"Importance ({importance['evaluator']})"), weights, "lr")
         space = [(code(p["key"]), plain(interval(p)), p["scale"] or "", words.value(p["default"])) for p in s["space"]]
         yield from table(("Searched", "Range", "Scale", "As given"), space)
         yield from table(("Left out", "Why"), [(code(x["key"]), plain(x["reason"])) for x in s["left_out"]])
@@ -314,7 +280,8 @@ def _others(r: dict[str, Any]) -> Lines:
 def _data(r: dict[str, Any]) -> Lines:
     if not r["data"]:
         return
-    yield from ("## Data", "")
+    yield from ("## Data card", "")
+    yield from table(("Fact", "Value"), [(c["name"], plain(c["value"])) for c in r["card"]])
     rows = [
         (
             d["split"],
@@ -387,7 +354,19 @@ def _error(error: dict[str, Any] | None) -> Lines:
 
 
 def _environment(r: dict[str, Any]) -> Lines:
-    yield from ("## Environment", "")
+    yield from ("## Provenance", "")
+    made = [
+        (
+            f"{plain(p['action'])} {code(p['job'])}",
+            code(p["of"] or ""),
+            ", ".join(f"{plain(d['split'])} {code(words.short(d['sha256']))}" for d in p["data"]),
+            code(words.short(p["spec_sha256"])),
+            words.number(p["seed"]),
+            plain(p["software"]),
+        )
+        for p in r["provenance"]
+    ]
+    yield from table(("Job", "Stands on", "Data (SHA-256)", "Settings (SHA-256)", "Seed", "Software"), made)
     for e in r["environments"]:
         rows = [(plain(key), code(words.value(value))) for key, value in words.pairs(e["values"])]
         yield from table(("What", "Value"), rows)

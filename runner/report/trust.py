@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from runner.report import results, words
+from runner.report import mistakes, results, words
 from runner.report.artifacts import Artifacts
 from runner.report.collect import Record
 from runner.report.results import number, percent
@@ -28,6 +28,7 @@ def evaluation(record: Record, artifacts: Artifacts) -> dict[str, Any]:
     metrics = artifacts.json(record, "metrics")
     metrics = metrics if isinstance(metrics, dict) else record.get("metrics") or {}
     return told | {
+        **mistakes.told(record, artifacts),
         "accuracy_interval": interval(metrics.get("accuracy_interval")) or told["accuracy_interval"],
         "avg_accuracy_interval": interval(metrics.get("avg_accuracy_interval")),
         "interval_method": method(metrics.get("interval_method")) or (told["accuracy_interval"] and "Wilson"),

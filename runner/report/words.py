@@ -108,9 +108,19 @@ def budget(thing: Any) -> str:
     return " or ".join(parts) or NOTHING
 
 
+def short(digest: Any) -> str:
+    """The beginning of a hash, enough to tell it by."""
+    return str(digest)[:12] if digest else NOTHING
+
+
 def count(n: int, noun: str) -> str:
     """``3 trials``, ``1 trial``."""
     return f"{number(n)} {noun}" + ("" if n == 1 else "s")
+
+
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def together(words: list[str]) -> str:

@@ -6,7 +6,7 @@ Knows no skills, no Optuna and no files but the one it is asked to load. The val
 from __future__ import annotations
 
 from runner.schema.action import ActionSchema, split_sections
-from runner.schema.space import Parameter
+from runner.schema.space import Parameter, Wish
 from runner.schema.tao import from_tao, is_tao
 
-__all__ = ["ActionSchema", "Parameter", "from_tao", "is_tao", "split_sections"]
+__all__ = ["ActionSchema", "Parameter", "Wish", "from_tao", "is_tao", "split_sections"]

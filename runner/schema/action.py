@@ -10,7 +10,7 @@ from typing import Any
 from runner import spec as specs
 from runner.errors import Problem, SchemaInvalid, SpecInvalid
 from runner.schema import space, values, words
-from runner.schema.space import Parameter
+from runner.schema.space import Parameter, Wish
 from runner.schema.tao import from_tao, is_tao
 from runner.schema.words import Leaf
 
@@ -141,16 +141,19 @@ class ActionSchema:
         requested: Collection[str] | None = None,
         excluded: Collection[str] = (),
         *,
-        beside: Collection[str] = (),
+        beside: Mapping[str, Wish | None] | None = None,
+        vain: Mapping[str, str] | None = None,
     ) -> tuple[list[Parameter], list[tuple[str, str]]]:
         """The settings a search varies, given the other values of ``spec``, and those left out with the reason.
 
-        ``requested`` narrows or replaces the schema's ``automl_default_parameters``, ``beside`` adds to either. Settings
-        that depend on another come last.
+        ``requested`` narrows or replaces the schema's ``automl_default_parameters``, ``beside`` adds to either, or says
+        otherwise how to vary what is there. ``vain`` are settings without effect, with the reason. Settings that depend on
+        another come last.
 
         Raises:
             SpecInvalid: a requested or excluded key that is no setting at all.
         """
+        beside, vain = beside or {}, vain or {}
         wanted = [*(self.document.get("automl_default_parameters", []) if requested is None else requested), *beside]
         unknown = [self._unknown(key) for key in [*wanted, *excluded] if key not in self.leaves()]
         if unknown:
@@ -158,14 +161,18 @@ class ActionSchema:
         parameters: list[Parameter] = []
         left_out: list[tuple[str, str]] = []
         for key in dict.fromkeys(wanted):
-            leaf = self.leaves()[key]
+            leaf, reason = space.wished(self.leaves()[key], beside.get(key), spec)
             value = specs.get(spec, key, leaf.get("default"))
-            reason = "excluded on request" if key in excluded else space.reason_left_out(leaf, spec)
+            reason = (
+                "excluded on request" if key in excluded else reason or space.reason_left_out(leaf, spec) or vain.get(key, "")
+            )
             parameter = None if reason else space.parameter(key, leaf, value)
             if parameter is None:
                 left_out.append((key, reason or "it has no finite search range"))
             else:
                 parameters.append(parameter)
+        searched = {parameter.key for parameter in parameters}
+        parameters = [space.bounded(parameter, self.leaves(), spec, searched) for parameter in parameters]
         return sorted(parameters, key=lambda p: p.depends_on is not None), left_out
 
     def _engine(self) -> Any:

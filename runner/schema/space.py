@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from runner import spec as specs
 from runner.schema.words import Leaf, choices_of, show, types_of
+
+
+class Wish(NamedTuple):
+    """How a search is asked to vary a setting: within a range of its own, or not at all; None: as the schema has it.
+
+    It holds while other settings have one of the values in ``when``; else it is as if nobody had asked.
+    """
+
+    span: tuple[float, float] | None = None
+    scale: str | None = None
+    when: Mapping[str, list[Any]] = MappingProxyType({})
+    never: bool = False
 
 
 class Parameter(NamedTuple):
@@ -35,11 +48,47 @@ def reason_left_out(leaf: Leaf, spec: Mapping[str, Any]) -> str:
 
 def idle(leaf: Leaf, spec: Mapping[str, Any]) -> str:
     """Why the setting has no effect, given the other values of ``spec``; empty when it has."""
-    for key, allowed in leaf.get("automl_when", {}).items():
+    key = unmet(leaf.get("automl_when", {}), spec)
+    return f"it has no effect while {key} is {show(specs.get(spec, key))}" if key else ""
+
+
+def unmet(when: Mapping[str, list[Any]], spec: Mapping[str, Any]) -> str:
+    """The first setting of a table of conditions whose value is none of those allowed; empty when all are."""
+    return next((key for key, allowed in when.items() if specs.get(spec, key) not in allowed), "")
+
+
+def wished(leaf: Leaf, wish: Wish | None, spec: Mapping[str, Any]) -> tuple[Leaf, str]:
+    """The leaf with the range that is wished for it, and why it is to be left out, if it is."""
+    if wish is None:
+        return leaf, ""
+    key = unmet(wish.when, spec)
+    if key:
+        searched = leaf.get("automl_enabled")
+        return leaf, "" if searched else f"it is searched with other values of {key} than {show(specs.get(spec, key))} only"
+    if wish.never:
+        return leaf, "the recipe leaves it alone"
+    if wish.span is None:
+        return leaf, ""
+    own = {"automl_range": list(wish.span), "automl_scale": wish.scale or leaf.get("automl_scale") or "linear"}
+    return {**leaf, **own}, ""
+
+
+def bounded(parameter: Parameter, leaves: Mapping[str, Leaf], spec: Mapping[str, Any], searched: Collection[str]) -> Parameter:
+    """The parameter held to its side of every setting that is not searched and has to lie below or above it."""
+    section, _, name = parameter.key.rpartition(".")
+    low, high = parameter.low, parameter.high
+    for key, leaf in leaves.items():
+        sign, _, other = str(leaf.get("depends_on") or "").partition(" ")
         value = specs.get(spec, key)
-        if value not in allowed:
-            return f"it has no effect while {key} is {show(value)}"
-    return ""
+        if other not in (name if key.rpartition(".")[0] == section else None, parameter.key) or key in searched:
+            continue
+        if idle(leaf, spec) or isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if sign.startswith("<") and low is not None and high is not None:
+            low = min(max(low, value), high)
+        elif sign.startswith(">") and low is not None and high is not None:
+            high = max(min(high, value), low)
+    return parameter._replace(low=low, high=high)
 
 
 def parameter(key: str, leaf: Leaf, default: Any) -> Parameter | None:

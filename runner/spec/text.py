@@ -126,6 +126,19 @@ def parse_value(text: str) -> Any:
     return value
 
 
+def as_text(value: Any) -> str:
+    """A value as ``parse_value`` reads it back: a text as it stands where that is enough, all else as JSON."""
+    if isinstance(value, str):
+        try:
+            if parse_value(value) == value:
+                return value
+        except UsageError:
+            pass
+    import json  # not needed to read a spec
+
+    return json.dumps(value, ensure_ascii=False)
+
+
 def parse_override(text: str) -> tuple[str, Any]:
     """``a.b=value`` as (dotted key, value).
 

@@ -4,6 +4,7 @@ from runner.storage.check import check_bucket, preflight
 from runner.storage.down import fetch
 from runner.storage.look import Look
 from runner.storage.place import Limits, Location, Moved, Progress, is_remote, parse
+from runner.storage.stamp import stamps
 from runner.storage.up import MANIFEST, upload_tree
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "is_remote",
     "parse",
     "preflight",
+    "stamps",
     "upload_tree",
 ]

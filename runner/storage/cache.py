@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
+from runner import private
 from runner.errors import StorageError
 from runner.storage.place import size
 
@@ -37,8 +38,8 @@ def held(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     import fcntl
     import time
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    private.folder(path.parent)
+    fd = private.opened(path, os.O_RDWR)
     try:
         while True:
             try:

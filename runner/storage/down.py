@@ -78,10 +78,16 @@ def cached(s3: Any, place: Location, head: dict[str, Any], cache_dir: Path) -> P
 # -- one object --------------------------------------------------------------------------------------------------
 
 
-def _target(s3: Any, place: Location, head: dict[str, Any], cache_dir: Path) -> Path:
-    name = place.key.rpartition("/")[2]
-    if name in (".", "..") or "\0" in name:
+def _name(place: Location) -> str:
+    """What the copy is called: the last part of the address."""
+    name = place.key.rstrip("/").rpartition("/")[2]
+    if name in ("", ".", "..") or "\0" in name:
         raise StorageError(f"{place} has no name that a file can have")
+    return name
+
+
+def _target(s3: Any, place: Location, head: dict[str, Any], cache_dir: Path) -> Path:
+    name = _name(place)
     return cache_dir / identity(s3.meta.endpoint_url, place, head["ETag"], head["ContentLength"]) / name
 
 
@@ -245,7 +251,7 @@ def _inside(path: str) -> bool:
 
 def _folder_target(s3: Any, place: Location, found: list[Listed], cache_dir: Path) -> Path:
     base = cache_dir / identity(s3.meta.endpoint_url, place, *sorted((i.key, i.etag, i.size) for i in found))
-    return base / place.key.rstrip("/").rpartition("/")[2]
+    return base / _name(place)
 
 
 def cached_folder(s3: Any, place: Location, found: list[Listed], cache_dir: Path) -> Path | None:

@@ -41,8 +41,8 @@ class Preparation:
     )
     confidence_channel: int = setting(
         -1,
-        "Channel that holds the score of a joint, counted from 0; -1: all channels are coordinates; -2: the last of three or "
-        "more, if in the training set it is the only one that stays between 0 and 1.",
+        "Channel that holds the score of a joint, counted from 0; -1: all channels are coordinates; -2: the last one, if in "
+        "the training set it stays between 0 and 1, as the fourth or the only one that does.",
         minimum=-2,
         maximum=63,
     )
@@ -124,6 +124,8 @@ class Augmentation:
         "Mix pairs of sequences and their labels with shares from Beta(mixup, mixup); 0 mixes none.",
         minimum=0.0,
         maximum=10.0,
+        automl_range=(0.0, 0.4),
+        automl_scale="linear",
         automl_when=AUGMENTED,
     )
     cutmix: float = setting(
@@ -181,6 +183,13 @@ class Dataset:
         0,
         "An epoch goes through the training sequences as often as it takes to draw so many; 0: once.",
         minimum=0,
+        maximum=MAX_COUNT,
+    )
+    draw_at_most: int = setting(
+        -1,
+        "An epoch draws so many of the training sequences at most, none twice, and the next epochs draw those that are left "
+        "before any comes again; -1: all.",
+        minimum=-1,
         maximum=MAX_COUNT,
     )
     class_balance: Literal["none", "sampler", "loss"] = setting(

@@ -70,7 +70,7 @@ def setting(
     }
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not secret)  # settings may be printed: in an error, in a log
 
 
 def section(cls: type, description: str) -> Any:

@@ -58,6 +58,9 @@ class Model:
         "twice as many.",
         minimum=4,
         maximum=1024,
+        automl_range=(16, 96),
+        automl_scale="linear",
+        math_cond="/ 8",
     )
     stages: tuple[int, ...] = setting(
         (4, 3, 3), "Blocks of each stage, 1 to 8 stages; every stage but the first halves the frames."

@@ -38,6 +38,13 @@ class Layout:
         bones, theirs = ({frozenset(edge) for edge in layout.edges} for layout in (self, other))
         return (self.joints, self.center, bones) == (other.joints, other.center, theirs)
 
+    def sides(self) -> list[tuple[list[int], list[int]]]:
+        """Left and right joints of the hips and of the shoulders, as far as the layout tells: by role, else by name."""
+        named = {"_".join(filter(None, canonical(joint))): [i] for i, joint in enumerate(self.joints)}
+        roles = named | {role: list(joints) for role, joints in self.roles.items()}
+        found = ((roles.get(f"left_{part}"), roles.get(f"right_{part}")) for part in ("hip", "shoulder"))
+        return [(left, right) for left, right in found if left and right]
+
     def as_plain(self) -> dict[str, Any]:
         """The layout as JSON can hold it; ``from_plain`` reads it back."""
         return {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stgcn.inspect.anatomy import Skeleton
 from stgcn.inspect.survey import Survey
 
 POSES, MOVES = 7, 32  # pictures of a strip, frames of a moving figure
@@ -26,11 +27,11 @@ class Drawing:
     bones: tuple[tuple[int, int, str], ...]  # joints and side
 
 
-def bones_of(survey: Survey) -> tuple[tuple[int, int, str], ...]:
+def bones_of(skeleton: Skeleton) -> tuple[tuple[int, int, str], ...]:
     """The bones with their sides; without a layout those that the data suggests."""
-    layout = survey.skeleton.layout
+    layout = skeleton.layout
     if layout is None:
-        return tuple((a, b, "mid") for a, b in survey.skeleton.bones)
+        return tuple((a, b, "mid") for a, b in skeleton.bones)
     side_of = dict.fromkeys(range(layout.num_joints), "mid")
     for left, right in layout.pairs:
         side_of |= {left: "left", right: "right"}
@@ -59,11 +60,11 @@ def prepare(survey: Survey, split: str, index: int, frames: int, around: int | N
         return None
     if not survey.down:
         flat[..., 1] *= -1
-    return Drawing(flat, seen[0][picked][:, :, person], bones_of(survey))
+    return Drawing(flat, seen[0][picked][:, :, person], bones_of(survey.skeleton))
 
 
-def _fitted(drawing: Drawing, each: bool) -> np.ndarray:
-    """Points moved and scaled into one picture: each pose by itself in its middle, or all by the same frame."""
+def fitted(drawing: Drawing, each: bool) -> np.ndarray:
+    """Points (F, V, 2) in a picture of WIDTH by HEIGHT: each pose by itself in its middle, or all by the same frame."""
     points, seen = drawing.points.copy(), drawing.seen
     if not seen.any():
         return points
@@ -104,7 +105,7 @@ def _point(point: np.ndarray) -> str:
 def strip(drawing: Drawing, poses: int = POSES) -> str:
     """Poses side by side, from the first frame to the last."""
     picked = np.linspace(0, len(drawing.points) - 1, min(poses, len(drawing.points))).astype(int)
-    points = _fitted(drawing, each=False)[picked]
+    points = fitted(drawing, each=False)[picked]
     shapes = []
     for i, (pose, visible) in enumerate(zip(points, drawing.seen[picked], strict=True)):
         lines = "".join(
@@ -117,7 +118,7 @@ def strip(drawing: Drawing, poses: int = POSES) -> str:
 
 def moving(drawing: Drawing, title: str) -> str:
     """One figure that goes through the frames again and again."""
-    points = _fitted(drawing, each=False)
+    points = fitted(drawing, each=False)
     shapes = "".join(_animated(list(_frames(points, drawing, side)), f"b {side}") for side in SIDES)
     shapes += _animated([_dots(p, v) for p, v in zip(points, drawing.seen, strict=True)], "j")
     box = f'viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{html.escape(title)}"'
@@ -145,7 +146,7 @@ def health(survey: Survey) -> str:
     if drawing is None:
         return ""
     best = int(drawing.seen.sum(axis=1).argmax())
-    pose = _fitted(Drawing(drawing.points[best : best + 1], drawing.seen[best : best + 1], drawing.bones), each=True)[0]
+    pose = fitted(Drawing(drawing.points[best : best + 1], drawing.seen[best : best + 1], drawing.bones), each=True)[0]
     visible = drawing.seen[best]
     missing = np.sum([m.missing.sum(axis=0) for m in survey.measured.values()], axis=0)
     share = missing / max(1, sum(int(m.there.sum()) for m in survey.measured.values()))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from stgcn import labels, npy, people
+from stgcn.consistency import of_classes
 from stgcn.errors import DataError
 from stgcn.inspect.finding import Finding
 
@@ -100,7 +101,7 @@ def _label_map(source: Source) -> dict[str, int] | None:
         return None
     source.findings += [
         Finding("error", "label_map", text.replace("dataset.label_map", "label_map.json"))
-        for text in labels.check_label_map(content, len(content))
+        for text in map(str, of_classes(content, len(content)))
     ]
     return {str(name): class_id for name, class_id in content.items()}
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stgcn.channels import score_of
 from stgcn.graph import Layout
 from stgcn.inspect.source import Part
 
@@ -61,23 +62,15 @@ def learn(sample: np.ndarray) -> View:
     """Tell coordinates from confidences, and find the joints that say nothing."""
     channels = sample.shape[1]
     score = None
-    if channels >= 3 and len(sample):
-        last = sample[:, channels - 1]
-        others = sample[:, : channels - 1]
-        if last.min() >= 0 and 0.3 < last.max() <= 1 and (channels == 4 or others.min() < 0 or others.max() > 1 or _sure(last)):
-            score = channels - 1
+    if len(sample):
+        found, _ = score_of(sample.min(axis=(0, 2, 3)).tolist(), sample.max(axis=(0, 2, 3)).tolist())
+        score = None if found < 0 else found
     dims = min(3, channels if score is None else score)
     points = sample[:, :dims]
     nothing = np.zeros(sample.shape[3], bool)
     origin = (~points.any(axis=(1, 2))).mean(axis=0) >= NEARLY_ALL if len(sample) else nothing
     still = (np.ptp(points, axis=2) == 0).all(axis=1).mean(axis=0) >= NEARLY_ALL if len(sample) else nothing
     return View(dims, score, tuple(np.flatnonzero(origin).tolist()), tuple(np.flatnonzero(still & ~origin).tolist()))
-
-
-def _sure(last: np.ndarray) -> bool:
-    """Confidences crowd near one."""
-    seen = last[last > 0]
-    return bool(len(seen)) and float(np.median(seen)) > 0.6
 
 
 def upright(sample: np.ndarray, view: View, layout: Layout | None) -> bool:

@@ -218,7 +218,7 @@ def _load(path: str, spec: config.InferenceSpec, layout: str | None, gpu: int | 
     errors = []
     for model in said:
         try:
-            return predict.load(path, model, spec.dataset, gpu=gpu)
+            return predict.load(path, model, spec.dataset, gpu=gpu, key=spec.encryption_key)
         except CheckpointError as error:
             errors.append(error)
     raise min(errors, key=lambda error: len(error.problems))

@@ -1,0 +1,95 @@
+"""Python and the packages: which versions there are, which are wanted, and what the extras are for. Imports none of them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib import metadata, util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.doctor.check import Check
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+PACKAGE = "tao-skill-bank"
+OLDEST = (3, 11)
+EXTRAS = {
+    "tensorboard": "curves in TensorBoard",
+    "wandb": "runs in Weights & Biases",
+    "mcp": "skillbank mcp, the bank as tools of an agent",
+    "crypto": "encrypted checkpoints (encryption_key)",
+}
+
+
+def python() -> Check:
+    """The interpreter."""
+    says = f"{sys.version.split()[0]} ({sys.executable})"
+    if sys.version_info >= OLDEST:
+        return Check("Python", "ok", says)
+    wanted = ".".join(map(str, OLDEST))
+    return Check("Python", "fail", f"{says}; wanted: {wanted} or newer", f"make a new environment with Python {wanted}")
+
+
+def packages() -> Iterator[Check]:
+    """Every requirement of the package by itself, then each extra as a whole."""
+    from packaging.requirements import Requirement
+
+    try:
+        wanted = [Requirement(text) for text in metadata.requires(PACKAGE) or ()]
+        version = metadata.version(PACKAGE)
+    except metadata.PackageNotFoundError:
+        yield Check(PACKAGE, "warn", "runs from files that are not installed: versions are not checked", "pip install -e .")
+        return
+    yield Check(PACKAGE, "ok", version)
+    for one in wanted:
+        if one.marker is None or one.marker.evaluate({"extra": ""}):
+            yield _requirement(one)
+    extras: dict[str, list[Requirement]] = {}
+    for one in wanted:
+        for name in re.findall(r"""extra == ["']([\w-]+)["']""", str(one.marker)):
+            extras.setdefault(name, []).append(one)
+    for name, purpose in EXTRAS.items():
+        if name in extras:
+            yield _extra(name, purpose, extras[name])
+
+
+def _requirement(one: Requirement) -> Check:
+    fix = f"pip install '{one.name}{one.specifier}'"
+    try:
+        version = metadata.version(one.name)
+    except metadata.PackageNotFoundError:
+        return Check(one.name, "fail", f"is not installed; wanted: {one.specifier}", fix)
+    if one.specifier.contains(version, prereleases=True):
+        return Check(one.name, "ok", version)
+    return Check(one.name, "fail", f"{version}; wanted: {one.specifier}", fix)
+
+
+def _extra(name: str, purpose: str, requirements: list[Requirement]) -> Check:
+    """An extra that is not there is no fault; one in a version that does not fit is."""
+    about, fix = f"extra {name}", f"pip install '{PACKAGE}[{name}]'"
+    found = []
+    for one in requirements:
+        try:
+            version = metadata.version(one.name)
+        except metadata.PackageNotFoundError:
+            return Check(about, "ok", f"not installed; for {purpose}", fix)
+        if not one.specifier.contains(version, prereleases=True):
+            return Check(about, "warn", f"{one.name} {version}; wanted: {one.specifier}; for {purpose}", fix)
+        found.append(f"{one.name} {version}")
+    return Check(about, "ok", f"{', '.join(found)}; for {purpose}")
+
+
+def torch_build() -> str | None:
+    """What torch was built for, such as ``cpu`` or ``cuda 12.6``, read from its files; None where there is no torch."""
+    found = util.find_spec("torch")
+    if found is None or not found.origin:
+        return None
+    try:
+        text = Path(found.origin).with_name("version.py").read_text(encoding="utf-8")
+    except OSError:
+        return "cpu"
+    built = re.search(r"""^(cuda|hip|xpu)\b[^=\n]*=\s*['"]([^'"]+)""", text, re.MULTILINE)
+    return f"{built[1]} {built[2]}" if built else "cpu"

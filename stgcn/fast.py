@@ -1,0 +1,227 @@
+"""ST-GCN arranged for evaluation on a CPU: the answers of the textbook network, several times sooner. No files, no settings.
+
+Batch norms are folded into the convolutions. The graph is applied before channels are mixed, so that one product takes K * C
+columns to C'. Frames lie outside and channels inside, which makes all of it plain matrix products. And padding is not computed:
+behind the last frame that holds anybody, as far as the kernels reach, every activation is that of an empty sequence, which is
+looked up in the trace of one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stgcn import toomcook
+from stgcn.fusion import Fused
+from stgcn.masking import find
+from stgcn.model import STGCN, TEMPORAL_KERNEL, Block
+
+REACH = TEMPORAL_KERNEL // 2  # frames the temporal kernel looks to either side
+ROWS = 12_000  # frames * joints of the sequences that go through together: the activations of a block stay in the cache
+STEP = 8  # where padding counts, lengths are rounded up to multiples of it, so that more sequences go together
+WIDE = 128  # channels from which fewer products are worth the transforms around them
+
+
+class Layer(NamedTuple):
+    """One block, folded."""
+
+    graph: Tensor  # (V * K, V): what every joint hears, partition by partition
+    mix: Tensor  # (K * C, C')
+    shift: Tensor  # (V, C'): biases of convolution and batch norm, through the graph
+    kernel: Tensor  # (C', C', 9, 1), channels last, or (25, C', C') of stgcn.toomcook
+    bias: Tensor  # (C',): of the temporal convolution, its batch norm and the shortcut's
+    shortcut: Tensor | None  # (C, C'); None: the input itself, or nothing
+    residual: bool
+    stride: int
+
+
+class Trace(NamedTuple):
+    """An empty sequence on its way through the network."""
+
+    inputs: list[Tensor]  # (T_b, V, C) per block
+    mixed: list[Tensor]  # (T_b, V, C') per block: what its temporal convolution takes
+    tail: Tensor  # (T_end + 1, C): sums over joints and the frames from each one on
+
+
+def arranged(network: nn.Module) -> nn.Module:
+    """``network`` as it is evaluated soonest, with its weights of now; itself where there is no better way.
+
+    What comes back maps (N, C, T, V, M) to logits (N, classes) as ``network`` does in evaluation, to rounding.
+    """
+    if next(network.parameters()).device.type != "cpu":
+        return network
+    if isinstance(network, Fused):
+        fused = Fused({stream: arranged(part) for stream, part in network.networks.items()})
+        fused.fusion = network.fusion
+        return fused.eval()
+    return FastSTGCN(network) if isinstance(network, STGCN) else network
+
+
+class FastSTGCN(nn.Module):
+    """Evaluates ``model``, a float32 network on the CPU, whose weights are copied.
+
+    Where padding counts, all sequences are as long as the array; where it is masked, each ends with its last frame.
+    """
+
+    def __init__(self, model: STGCN) -> None:
+        super().__init__()
+        self.inputs = model.inputs
+        self.traces: dict[int, Trace] = {}
+        with torch.no_grad():
+            joints = model.A.shape[-1]
+            scale, shift = _affine(model.data_bn)
+            self.scale, self.shift = scale.view(joints, -1), shift.view(joints, -1)  # (V, C)
+            pairs = zip(model.st_gcn_networks, model.edge_importance, strict=True)
+            self.layers = [_folded(cast(Block, block), model.A * importance) for block, importance in pairs]
+            self.head = nn.Linear(model.fcn.in_channels, model.fcn.out_channels)
+            self.head.weight.copy_(model.fcn.weight.flatten(1))
+            self.head.bias.copy_(cast(Tensor, model.fcn.bias))
+        self.requires_grad_(False)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, classes) of sequences (N, C, T, V, M)."""
+        masked = self.inputs.masked
+        data = find(x)  # (N, M, T)
+        present = data.any(dim=2) if masked else torch.ones_like(data[:, :, 0])
+        x = torch.cat([self.inputs.derived(x, stream) for stream in self.inputs.streams], dim=1)
+        rows = x.permute(0, 4, 2, 3, 1).flatten(0, 1)  # (N*M, T, V, C)
+        lengths = data.sum(dim=2).flatten() if masked else _lengths(rows)
+        features = rows.new_zeros(len(rows), self.head.in_features)
+        for length, chosen in _groups(lengths, present.flatten(), rows.shape[1:3], 1 if masked else STEP):
+            group = rows[chosen, :length].transpose(0, 1)  # (L, n, V, C)
+            features[chosen] = self._features(group, length if masked else rows.shape[1])
+        features = features.view(*present.shape, -1).sum(dim=1) / present.sum(dim=1, keepdim=True)
+        return cast(Tensor, self.head(features))
+
+    def _features(self, rows: Tensor, total: int) -> Tensor:
+        """Features (n, C) of sequences of ``total`` frames, of which all are empty but the first, (L, n, V, C)."""
+        trace = self._trace(total) if len(rows) < total else None
+        joints = rows.shape[2]
+        if trace and not len(rows):
+            return (trace.tail[0] / ((len(trace.tail) - 1) * joints)).expand(rows.shape[1], -1)
+        x = torch.addcmul(self.shift, rows, self.scale)
+        frames = total
+        for index, layer in enumerate(self.layers):
+            x = _through(layer, x, frames, trace and (trace.inputs[index], trace.mixed[index]))
+            frames = math.ceil(frames / layer.stride)
+        sums = x.sum(dim=(0, 2))
+        return (sums + trace.tail[len(x)] if trace else sums) / (frames * joints)
+
+    def _trace(self, frames: int) -> Trace:
+        """That of an empty sequence of so many frames, computed when first asked for."""
+        if frames not in self.traces:
+            x = self.shift.expand(frames, 1, -1, -1)
+            inputs, mixed, left = [], [], frames
+            for layer in self.layers:
+                inputs.append(x[:, 0])
+                mixed.append(_mixed(layer, x)[:, 0])
+                x = _through(layer, x, left, None)
+                left = math.ceil(left / layer.stride)
+            sums = x[:, 0].sum(dim=1)  # (T_end, C)
+            tail = torch.cat([sums.flip(0).cumsum(0).flip(0), torch.zeros_like(sums[:1])])
+            self.traces[frames] = Trace(inputs, mixed, tail)
+        return self.traces[frames]
+
+
+def _through(layer: Layer, x: Tensor, total: int, empty: tuple[Tensor, Tensor] | None) -> Tensor:
+    """One block on the first frames (L, n, V, C) of ``total``: the first of its answer, all that the trace does not have.
+
+    ``empty`` is what an empty sequence has before and within the block; None where L is ``total``.
+    """
+    length, batch, joints, _ = x.shape
+    stride, channels = layer.stride, layer.mix.shape[1]
+    frames = math.ceil(total / stride)
+    frames = min(frames, (length + REACH - 1) // stride + 1) if empty else frames
+    few = layer.kernel.dim() == 3
+    computed = toomcook.TILE * math.ceil(frames / toomcook.TILE) if few else stride * (frames - 1) + 1
+    room = x.new_empty(computed + (toomcook.TILE if few else 2 * REACH), batch, joints, channels)
+    room[:REACH] = 0
+    _mixed(layer, x, room[REACH : REACH + length])
+    known = min(len(room) - REACH, total)
+    if empty:
+        room[REACH + length : REACH + known] = empty[1][length:known, None]
+    room[REACH + known :] = 0
+    if few:
+        y = toomcook.convolve(room.flatten(1, 2), layer.kernel)[:frames]
+    else:
+        image = room.flatten(1, 2).permute(2, 0, 1)[None]  # (1, C', frames, n*V), channels last
+        y = functional.conv2d(image, layer.kernel, stride=(stride, 1))[0].permute(1, 2, 0)
+    y = y.view(frames, batch, joints, channels)
+    if layer.residual:
+        last = stride * (frames - 1) + 1
+        if last > length:
+            assert empty is not None
+            x = torch.cat([x, empty[0][length:last, None].expand(-1, batch, -1, -1)])
+        x = x[:last:stride]
+        y += x if layer.shortcut is None else torch.matmul(x, layer.shortcut)
+    return y.add_(layer.bias).relu_()
+
+
+def _mixed(layer: Layer, x: Tensor, out: Tensor | None = None) -> Tensor:
+    """Graph convolution, batch norm and ReLU: (L, n, V, C) -> (L, n, V, C')."""
+    heard = torch.matmul(layer.graph, x)  # (L, n, V * K, C)
+    y = torch.mm(heard.view(-1, len(layer.mix)), layer.mix).view(*x.shape[:3], -1)
+    y += layer.shift
+    return torch.clamp_min(y, 0, out=out)
+
+
+def _folded(block: Block, adjacency: Tensor) -> Layer:
+    """A block and the weighted graph (K, V, V) it works on."""
+    partitions, joints, _ = adjacency.shape
+    conv = cast(nn.Conv2d, block.tcn[2])
+    scale, shift = _affine(block.tcn[0])
+    weight = block.gcn.conv.weight.view(partitions, len(scale), -1) * scale[:, None]  # (K, C', C)
+    bias = cast(Tensor, block.gcn.conv.bias).view(partitions, -1)
+    last_scale, last_shift = _affine(block.tcn[3])
+    kernel = conv.weight * last_scale[:, None, None, None]
+    if block.stride == 1 and len(scale) >= WIDE:
+        kernel = toomcook.kernel(kernel.flatten(2))
+    else:
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+    last = cast(Tensor, conv.bias) * last_scale + last_shift
+    shortcut = None
+    if isinstance(block.residual, nn.Sequential):
+        side = cast(nn.Conv2d, block.residual[0])
+        side_scale, side_shift = _affine(block.residual[1])
+        shortcut = (side.weight.flatten(1) * side_scale[:, None]).T.contiguous()
+        last = last + cast(Tensor, side.bias) * side_scale + side_shift
+    return Layer(
+        adjacency.permute(2, 0, 1).reshape(joints * partitions, joints),
+        weight.permute(0, 2, 1).reshape(-1, len(scale)).contiguous(),
+        torch.einsum("kc,kvw->wc", bias, adjacency) * scale + shift,
+        kernel,
+        last,
+        shortcut,
+        block.residual is not None,
+        block.stride,
+    )
+
+
+def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """What a batch norm does in evaluation, as scale and shift."""
+    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+    scale = norm.weight / torch.sqrt(variance + norm.eps)
+    return scale, norm.bias - mean * scale
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    """Frames up to the last that is not empty, of sequences (n, T, V, C)."""
+    seen = (rows != 0).flatten(2).any(dim=2)
+    return (seen * torch.arange(1, rows.shape[1] + 1)).amax(dim=1)
+
+
+def _groups(lengths: Tensor, used: Tensor, shape: torch.Size, step: int) -> Iterator[tuple[int, Tensor]]:
+    """Used sequences of like length together: the frames to compute, and which they are."""
+    frames, joints = shape
+    rounded = ((lengths + step - 1) // step * step).clamp(max=frames)
+    for length in sorted(set(rounded[used].tolist())):
+        chosen = ((rounded == length) & used).nonzero().flatten()
+        for part in chosen.split(max(1, ROWS // max(1, length * joints))):
+            yield length, part
