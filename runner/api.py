@@ -16,7 +16,7 @@ from runner import launch as launching
 from runner import match as matching
 from runner import plan as plans
 from runner import spec as specs
-from runner.errors import StillRunning
+from runner.errors import StillRunning, UsageError
 from runner.jobs import TERMINAL, JobStore, Record
 from runner.plan import Request
 from runner.skill import Skill
@@ -156,6 +156,8 @@ class Bank:
         """Write the report of jobs with their parents and children; the files by kind."""
         from runner.report import make
 
+        if not jobs:
+            raise UsageError("report needs the id of a job.", hint="See Bank.jobs().")
         files, _ = make.make(self._store, jobs, None if out is None else Path(out), ["python"])
         return dict(files)
 

@@ -19,6 +19,7 @@ from runner.schema import ActionSchema, split_sections
 from runner.skill import Action, Skill
 
 UNSET = ("", "???", None)  # TAO's ways of saying "no value"
+ADDRESSES = "a local path or s3://bucket/key"
 
 
 class Given(NamedTuple):
@@ -250,9 +251,14 @@ def inputs(
         inputs.append({"key": key, "uri": value, "source": sources.get(key, "template")})
         if isinstance(value, str) and "://" not in value and not os.path.exists(value):
             absent.append(Problem(key, f"no such file: {value}"))
-        elif isinstance(value, str) and "://" in value and not value.startswith("s3://"):
-            absent.append(Problem(key, f"{value}: this kind of address is not supported", "a local path or s3://bucket/key"))
+        elif isinstance(value, str) and is_foreign(value):
+            absent.append(Problem(key, f"{value}: this kind of address is not supported", ADDRESSES))
     return inputs, missing, absent
+
+
+def is_foreign(value: str) -> bool:
+    """An address of a kind that nothing here reads or writes, such as https://."""
+    return "://" in value and not value.startswith("s3://")
 
 
 def _how(key: str, action: Action) -> str:

@@ -36,7 +36,7 @@ def install(dest: Path, names: Sequence[str] = (), *, overwrite: bool = False) -
         UsageError: ``dest`` is the bank's own folder, or cannot be written.
     """
     skills = [bank.get(name) for name in dict.fromkeys(names)] or bank.load_all()
-    if dest.exists() and (dest.samefile(bank.root() / "skills") or not dest.is_dir()):
+    if os.path.exists(dest) and (dest.samefile(bank.root() / "skills") or not dest.is_dir()):
         why = "is the bank's own folder of skills" if dest.is_dir() else "is not a folder"
         raise UsageError(f"{dest} {why}; name another one: --dest DIR")
     wanted = {f"{skill.name}/{name}": path for skill in skills for name, path in _files(skill.dir)}

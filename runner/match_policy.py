@@ -47,8 +47,8 @@ def automl_word(phrase: str) -> str | None:
 
 
 def names_automl(word: str) -> bool:
-    """Whether a single word names AutoML."""
-    return any(match_text.same(word, name) for name in NAMES[:2])
+    """Whether a single word names AutoML, or the search that a negator refuses."""
+    return any(match_text.same(word, name) for name in (*NAMES[:2], *_REFUSED))
 
 
 def _tuned(text: Words) -> list[tuple[int, int]]:
@@ -70,4 +70,6 @@ def _is_off(text: Words, begin: int, end: int) -> bool:
     before = [word for word in near if word in match_text.NEGATORS or (word == "不" and word is near[-1])]
     rest = match_text.clause_after(text, end, 3)
     after = [word for word in rest if any(match_text.same(word, known) for known in _AFTERWARDS)]
+    if "ab" in rest and any(word.startswith(("schalt", "stell")) for word in near):
+        after.append("ab")
     return len(before + after[:1]) % 2 == 1

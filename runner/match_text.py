@@ -28,6 +28,8 @@ _STOPWORDS = frozenset({
 })  # fmt: skip
 _HAN = "\u3400-\u9fff"
 _ENDS = ",;.!?"
+# Words that hold a negator's letter and negate nothing, such as "recognise", "class", "drone": it is written otherwise.
+_NO_NEGATORS = ((re.compile("(?<=[识类区特性分个级辨])别"), "別"), (re.compile("无(?=人机|监督|线)"), "無"))
 # Chinese in traditional letters is read as simplified, as far as the words of this field go.
 _SIMPLIFIED = str.maketrans(
     "訓練關鍵點動勢態識別評導預測轉換參數優類對視頻圖單張檢習開無確準陣運調",
@@ -51,6 +53,8 @@ def words(text: str, *, keep_all: bool = False) -> list[str]:
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold()).translate(_SIMPLIFIED)
     plain = re.sub(r"[\u0300-\u036f'’]", "", plain)
     plain = re.sub(r"\bh([iy])per[\s_-]+param", r"h\1perparam", re.sub(r"\bauto[\s_-]+ml\b", "automl", plain))
+    for letter, other in _NO_NEGATORS:
+        plain = letter.sub(other, plain)
     found = [STOP if token in _ENDS else token for token in _tokens().findall(plain)]
     return found if keep_all else [word for word in found if word not in _STOPWORDS]
 

@@ -102,6 +102,7 @@ def make(request: Request, *, strict: bool = True) -> Plan:
     keyed.check(request.overrides, request.encryption_key, skill, action, schema)
     composed = compose.compose(asked._replace(recipe=choice.recipe if choice else None), skill, action, schema)
     spec, sources, problems = composed.spec, composed.sources, composed.problems
+    problems = [*problems, *_addresses(spec, action.name)]
     ticket = lineage.ticket(store, request.job_id) or store.mint(skill.network_arch, action.name)
     results_dir, upload_uri = _results(spec, action.name, ticket)
     view = infer.JobView(
@@ -233,7 +234,7 @@ def plain_spec(request: Request, skill: Skill, action: Action, *, reads: Collect
     spec, sources, _, problems, *_ = compose.compose(given(request), skill, action, schema)
     _, contradictions = compose.derive(spec, sources, action)
     spec = schema.coerce(spec)
-    problems = [*problems, *contradictions, *schema.problems(spec)]
+    problems = [*problems, *contradictions, *_addresses(spec, action.name), *schema.problems(spec)]
     problems += checks.settle(action, spec, sources, schema, known=problems).problems
     folders = (spec.get("results_dir"), specs.get(spec, f"{action.name}.results_dir"))
     if reads is None and not any(compose.is_set(folder) for folder in folders):
@@ -255,7 +256,14 @@ def carried_over(resume: dict[str, Any] | None, action: Action) -> dict[str, Any
 
 
 def given(request: Request, resumed: dict[str, Any] | None = None) -> compose.Given:
-    """What the request says about the spec."""
+    """What the request says about the spec.
+
+    Raises:
+        UsageError: an address of a kind that is not supported, which would pass for a folder, password and all.
+    """
+    told = {"--dataset": request.dataset, "--results": request.results}
+    if wrong := [f"{flag} {where}" for flag, where in told.items() if where and compose.is_foreign(where)]:
+        raise UsageError(f"{', '.join(wrong)}: this kind of address is not supported.", hint=f"Allowed: {compose.ADDRESSES}.")
     root = (f"results_dir={request.results}",) if request.results else ()
     return compose.Given(request.spec_file, request.dataset, request.overrides + root, resumed)
 
@@ -321,6 +329,16 @@ def redacted(spec: dict[str, Any], schema: ActionSchema) -> dict[str, Any]:
     """A copy of the spec with every secret that is set replaced by three stars."""
     shown: dict[str, Any] = redact(spec, schema.secrets())
     return shown
+
+
+def _addresses(spec: dict[str, Any], action: str) -> list[Problem]:
+    """Results cannot go to an address of a kind that is not supported; it would pass for a folder, password and all."""
+    folders = {key: specs.get(spec, key) for key in ("results_dir", f"{action}.results_dir")}
+    return [
+        Problem(key, f"{value}: this kind of address is not supported", compose.ADDRESSES)
+        for key, value in folders.items()
+        if isinstance(value, str) and compose.is_foreign(value)
+    ]
 
 
 def _results(spec: dict[str, Any], action: str, ticket: Ticket) -> tuple[Path, str | None]:

@@ -234,7 +234,9 @@ def _changed_data(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Pr
         if before is None or now is None:
             yield Problem(key, "is no input of the plan" if before is None else "was an input of the plan")
             continue
-        yield Problem(key, f"the data is not what it was: {_size(before)} in the plan, {_size(now)} now")
+        told = f"{_size(before)} in the plan, {_size(now)} now"
+        told = told if _size(before) != _size(now) else f"{_size(now)}, written anew since the plan"
+        yield Problem(key, f"the data is not what it was: {told}")
 
 
 def _size(one: Mapping[str, Any]) -> str:

@@ -274,7 +274,9 @@ def jobs(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "No jobs."
     cells = [(r["id"], r["state"], _minute(r["submitted_at"]), r["study_job"] or r["parent_job"] or "") for r in rows]
-    return table(cells, ("job", "state", "UTC", "of"))
+    head = ("job", "state", "UTC", "of")
+    shown = 4 if any(row[3] for row in cells) else 3  # an empty column would take room from the ids, which people copy
+    return table([row[:shown] for row in cells], head[:shown])
 
 
 def _minute(stamp: str) -> str:

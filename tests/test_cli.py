@@ -9,6 +9,7 @@ import pty
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,3 +175,27 @@ def test_a_terminal_gets_a_progress_bar_and_a_pipe_plain_lines(toy: Any) -> None
     assert b"epoch 2/3" in shown
     assert b"###" in shown
     assert "###" not in toy(*words[:-2]).err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", "tao-train-pose-classification", "--json", "train"],
+        ["show", "--json", "tao-train-pose-classification", "train"],
+    ],
+)
+def test_options_may_stand_between_the_words(words: list[str]) -> None:
+    said = cli.build_parser().parse_args(words)
+    assert (said.skill, said.action, said.json) == ("tao-train-pose-classification", "train", True)
+
+
+@pytest.mark.parametrize("words", [["list", "x"], ["show", "a", "--json", "b", "c"], ["skills", "install", "--dest", ""]])
+def test_words_too_many_and_empty_folders_are_refused(words: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"unrecognized arguments|is empty"):
+        cli.build_parser().parse_args(words)
+
+
+@pytest.mark.parametrize("words", [["install"], ["new", "tao-train-hand-wash"]])
+def test_a_folder_that_cannot_be_is_refused(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["skills", *words, "--dest", str(tmp_path / ("a" * 300))]) == 2
+    assert "cannot be written: File name too long" in capsys.readouterr().err

@@ -94,7 +94,7 @@ def test_fixed_length_and_two_persons(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "dataset"),
     [
-        ({"model_type": "CTR-GCN"}, {}),
+        pytest.param({"model_type": "CTR-GCN"}, {}, marks=pytest.mark.slow),
         ({"model_type": "ST-GCN++"}, {"streams": ("bone", "joint", "joint_motion"), "stream_fusion": "input"}),
     ],
 )

@@ -264,3 +264,19 @@ def test_a_class_name_cannot_make_lines(tmp_path: Path) -> None:
     names = ["walk", "two\nlines", "bell\x07", "é", "sep\u2028arator"]
     lines = files.write_lines(tmp_path / "labels.txt", names).read_text().splitlines()
     assert lines == ["walk", "two\\nlines", "bell\\x07", "é", "sep\\u2028arator"]
+
+
+@pytest.mark.parametrize(
+    "words", [("--dataset", ""), ("--results", ""), ("--set", "results_dir="), ("--set", "train.results_dir=")]
+)
+def test_an_address_of_another_kind_is_no_folder_and_shows_no_password(toy: Any, words: tuple[str, str]) -> None:
+    address = "https://bob:hunter2-pw@host.example/x"
+    flag, key = words
+    answer = toy("plan", "tao-train-toy", "train", flag, key + address)
+    assert answer.code in (2, 3)
+    assert "not supported" in answer.err
+    assert "s3://" in answer.err
+    assert "hunter2" not in answer.err + answer.out
+    assert not [
+        path for path in toy.folder.rglob("*") if "hunter2" in path.name or (path.is_file() and b"hunter2" in path.read_bytes())
+    ]

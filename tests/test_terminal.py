@@ -289,3 +289,22 @@ def test_a_closed_pipe_is_quiet(words: str, tmp_path: Path) -> None:
     os.close(write)
     assert done.stderr == ""
     assert done.returncode in (0, 141)
+
+
+def test_jobs_without_parents_show_no_column_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "66")
+    row = {"id": "pose_classification-train-0123456789ab", "state": "COMPLETE", "submitted_at": "2020-05-06T07:08:09Z"}
+    alone = render.jobs([{**row, "study_job": None, "parent_job": None}])
+    assert row["id"] in alone
+    assert "of" not in alone.splitlines()[0].split()
+    assert "of" in render.jobs([{**row, "study_job": None, "parent_job": "p"}]).splitlines()[0].split()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("words", [("list",), ("list", "--json")])
+def test_a_full_disk_behind_the_answer_is_said(words: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "runner.cli", *words]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 7
+    assert ended.stderr == "error: the answer cannot be written: No space left on device\n"

@@ -116,6 +116,10 @@ def _answer(verb: str, reply: Reply, *, as_json: bool, quiet: bool) -> int:
     except BrokenPipeError:
         terminal.abandon(sys.stdout)
         terminal.abandon(sys.stderr)
+    except OSError as error:  # the disk behind `>` is full: what was asked for is done, but nobody can read it
+        terminal.abandon(sys.stdout)
+        sys.stderr.write(f"error: the answer cannot be written: {error.strerror}\n")
+        return reply.exit_code or 7
     return reply.exit_code
 
 

@@ -25,6 +25,23 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}", hint=f"See: {self.prog} --help")
 
 
+class VerbParser(Parser):
+    """The grammar of one verb."""
+
+    mixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Options may stand between the words of a verb: where a word is left over, once more with the options first."""
+        found, over = super().parse_known_args(args, namespace)
+        if not over or self.mixing or any(word.startswith("-") for word in over):
+            return found, over
+        self.mixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.mixing = False
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     parser = Parser(
@@ -34,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=Formatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    grammar = parser.add_subparsers(metavar="VERB", parser_class=Parser, prog="skillbank")  # told, it is not worked out
+    grammar = parser.add_subparsers(metavar="VERB", parser_class=VerbParser, prog="skillbank")  # told, it is not worked out
 
     def verb(name: str, function: Callable[[Any], Reply], help_: str, example: str, **flags: Any) -> argparse.ArgumentParser:
         sub = grammar.add_parser(
@@ -132,7 +149,10 @@ def _add_upkeep(verb: Verb) -> None:
         "name", metavar="NAME", nargs="*", default=[], help="install: the skills, default all; new: the name of the skill"
     )
     sub.add_argument(
-        "--dest", metavar="DIR", type=Path, help="install: default .agents/skills; new: folder with skills/, default the bank's"
+        "--dest",
+        metavar="DIR",
+        type=folder,
+        help="install: default .agents/skills; new: folder with skills/, default the bank's",
     )
     sub.add_argument("--overwrite", action="store_true", help="install: replace files that were changed")
     _add_workspace(serving.add(verb))
@@ -154,7 +174,14 @@ def _add_upkeep(verb: Verb) -> None:
     sub = verb(
         "demo", verbs.demo_, "The whole way on synthetic data: sample data to validation report.", "skillbank demo --out demo"
     )
-    sub.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"))
+    sub.add_argument("--out", metavar="DIR", type=folder, default=Path("demo"))
+
+
+def folder(text: str) -> Path:
+    """A folder by its name; an empty one, as of a shell variable that is not set, is not the folder one stands in."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; name a folder")
+    return Path(text)
 
 
 class _Version(argparse.Action):
@@ -171,7 +198,7 @@ def _add_workspace(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--workspace",
         metavar="DIR",
-        type=Path,
+        type=folder,
         default=Path(os.environ.get("SKILLBANK_WORKSPACE") or "workspace"),
         help="where jobs and results live; default: $SKILLBANK_WORKSPACE or ./workspace",
     )

@@ -10,7 +10,11 @@ from runner.errors import UsageError
 
 def skills_(arguments: argparse.Namespace) -> Reply:
     """Do what was asked for; each imports what it needs."""
-    return (_install if arguments.what == "install" else _new)(arguments)
+    try:
+        return (_install if arguments.what == "install" else _new)(arguments)
+    except OSError as error:  # a name that no file system takes
+        why = f"{arguments.dest or 'The folder'} cannot be written: {error.strerror or error}"
+        raise UsageError(why, hint="Name another folder: --dest DIR") from None
 
 
 def _install(arguments: argparse.Namespace) -> Reply:

@@ -70,7 +70,7 @@ def package_name(name: str) -> str:
 
 def _root(root: Path | None) -> Path:
     if root is not None:
-        if root.exists() and not root.is_dir():
+        if os.path.exists(root) and not root.is_dir():
             raise UsageError(f"{root} is not a folder; name another one: --dest DIR")
         return root.resolve()
     found = bank.root()
