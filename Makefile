@@ -19,7 +19,7 @@ demo: setup
 	$(BIN)/skillbank demo --out demo
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 # Thousands of broken and hostile files of every kind that is read; the same again with the same SEED. About 20 minutes on 2 cores.
 CASES ?= 1000

@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT, call
 from moto.server import ThreadedMotoServer
 
+pytestmark = pytest.mark.xdist_group("whole")  # one worker: the main job is run once
 SKILL = "tao-train-pose-classification"
 ENVELOPE = {"ok", "schema_version", "command", "data", "warnings", "error", "next"}
 QUICK = ("--set", "num_epochs=1", "--set", "train.optim.lr=0.01", "--set", "num_workers=0", "--set", "dataset.repeat_to=0")
