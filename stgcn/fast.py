@@ -114,8 +114,9 @@ class FastSTGCN(nn.Module):
         return (sums + trace.tail[len(x)] if trace else sums) / (frames * joints)
 
     def _trace(self, frames: int) -> Trace:
-        """That of an empty sequence of so many frames, computed when first asked for."""
+        """That of an empty sequence of so many frames; the last one is kept, as sets have one length and a trace is large."""
         if frames not in self.traces:
+            self.traces.clear()
             x = self.shift.expand(frames, 1, -1, -1)
             inputs, mixed, left = [], [], frames
             for layer in self.layers:
