@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check lint fuzz bench docs reference clean
+.PHONY: setup demo test check lint lower-bounds fuzz bench docs reference clean
 setup: $(READY)
 	@$(BIN)/python -m compileall -q runner stgcn  # fast starts even where Python is told not to write bytecode
 
@@ -27,6 +27,10 @@ SEED ?= 1
 fuzz: setup
 	OMP_NUM_THREADS=1 FUZZ_CASES=$(CASES) FUZZ_SEED=$(SEED) nice $(BIN)/python -m pytest -m slow -n auto --maxprocesses 4 tests/test_fuzz.py tests/test_formats_estimators_fuzz.py
 
+# The tests that reach into every package, in a clean environment with each of them at the lowest version that is allowed.
+lower-bounds: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/test_packaging.py -k "lower_bounds" -x
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,6 +38,10 @@ lint: setup
 	$(BIN)/skillbank schemas check
 
 check: lint test docs
+
+# Ratios of speed to the plain way, in bench/results.json and bench/RESULTS.md. Half an hour, on a machine with nothing else to do.
+bench: setup
+	$(BIN)/python bench/speed.py
 
 # The site, in build/docs, readable without a network. Every warning is an error: a link or an anchor that leads nowhere,
 # a page that no table of contents names.

@@ -76,7 +76,7 @@ def finished_job(skillbank: str, workspace: str, data: str) -> str:
     """Train one epoch and return the id of the job."""
     settings = ["num_epochs=1", "num_workers=0", "batch_size=12"]
     words = [word for setting in settings for word in ("--set", setting)]
-    command = [skillbank, "run", SKILL, "train", "--dataset", data, *words, "--automl", "off"]
+    command = [skillbank, "run", SKILL, "train", "--dataset", data, *words, "--automl", "off", "--recipe", "none"]
     command += ["--workspace", workspace, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

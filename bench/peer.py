@@ -84,12 +84,15 @@ def forward_seconds(model: nn.Module, x: torch.Tensor) -> float:
         return time.perf_counter() - start
 
 
-def step_seconds(model: nn.Module, x: torch.Tensor, y: torch.Tensor, optimiser: torch.optim.Optimizer) -> float:
-    """Wall seconds of one training step."""
+def step_seconds(name: str, model: nn.Module, x: torch.Tensor, y: torch.Tensor, optimiser: torch.optim.Optimizer) -> float:
+    """Wall seconds of one training step; ours as train.arrangement=fast has it."""
+    from stgcn import fast_training
+
     model.train()
     start = time.perf_counter()
     optimiser.zero_grad()
-    nn.functional.cross_entropy(model(x), y).backward()
+    logits = model(x) if name == "peer" else fast_training.logits(model, x)
+    nn.functional.cross_entropy(logits, y).backward()
     optimiser.step()
     return time.perf_counter() - start
 
@@ -102,6 +105,7 @@ def main() -> int:
     parser.add_argument("--valid", type=int, help="frames of every sequence that are not padding (default: all)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--what", choices=("forward", "step", "both"), default="both")
+    parser.add_argument("--side", choices=("peer", "ours"), help="time one of them alone, and print its seconds as JSON")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_args()
     kinds = ("forward", "step") if options.what == "both" else (options.what,)
@@ -111,7 +115,9 @@ def main() -> int:
     settle(models, x[:2])
     x[:, :, options.valid or options.frames :] = 0
     y = torch.arange(options.batch) % 6
-    apart = difference(models, x)
+    if options.side:
+        models = {options.side: models[options.side]}
+    apart = None if options.side else difference(models, x)
     optimisers = {name: torch.optim.SGD(model.parameters(), 0.01, 0.9, nesterov=True) for name, model in models.items()}
     times: dict[str, dict[str, list[float]]] = {name: {what: [] for what in kinds} for name in models}
     for turn in range(options.rounds + 1):
@@ -120,9 +126,12 @@ def main() -> int:
                 if what == "forward":
                     seconds = forward_seconds(evaluated(name, model, x), x)
                 else:
-                    seconds = step_seconds(model, x, y, optimisers[name])
+                    seconds = step_seconds(name, model, x, y, optimisers[name])
                 if turn:
                     times[name][what].append(seconds)
+    if options.side:
+        print(json.dumps(times[options.side]))
+        return 0
     medians = {name: {what: statistics.median(t) for what, t in found.items()} for name, found in times.items()}
     ratios = {what: [a / b for a, b in zip(times["peer"][what], times["ours"][what], strict=True)] for what in kinds}
     spread = {what: {"min": min(r), "median": statistics.median(r), "max": max(r)} for what, r in ratios.items()}

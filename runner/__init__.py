@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # nothing that a job starts reports its use to onnxruntime's makers
 
 if TYPE_CHECKING:
     from runner.api import Bank, Planned

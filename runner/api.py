@@ -74,6 +74,10 @@ class Bank:
         pretrained: StrPath | None = None,
         automl: str | None = None,
         trials: int | None = None,
+        algorithm: str | None = None,
+        search: Mapping[str, str | None] | None = None,
+        workers: int | None = None,
+        storage: str | None = None,
         results: StrPath | None = None,
         recipe: str | None = None,
         folds: int | None = None,
@@ -83,6 +87,8 @@ class Bank:
         job_id: str | None = None,
     ) -> Request:
         """What is asked for, as `skillbank run` takes it; ``settings`` are spec values by dotted or short key.
+
+        ``search`` holds settings to search and how, such as {"train.optim.lr": "log:1e-3..0.1", "train.grad_clip": None}.
 
         Nothing is looked at yet: ``plan`` does that, and ``launch``.
         """
@@ -99,6 +105,10 @@ class Bank:
             pretrained=_text(pretrained),
             automl=automl,
             budget=() if trials is None else (f"trials={trials}",),
+            algorithm=algorithm,
+            storage=storage,
+            search=tuple(key if how is None else f"{key}={how}" for key, how in (search or {}).items()),
+            workers=None if workers is None else str(workers),
             results=_text(results),
             recipe=recipe,
             folds=folds,

@@ -62,13 +62,22 @@ def settle(
         heard = [one for one in found["problems"] if not silent & {one["key"], *one["others"]}]
         way = next(_ways(heard, sources, recipe), None)
         if way is None or recipe is None:
-            return Settled(spec, sources, [_problem(one, spec, sources, recipe) for one in heard], notes, found["idle"])
+            wrong = [_problem(one, spec, sources, recipe) for one in heard]
+            return Settled(spec, sources, wrong, [*notes, *found["notes"]], found["idle"])
         one, key, value = way
         said = f"{one['key']} {one['says']}"
         notes.append(f"The recipe {recipe.name} gives way: {key} is {value}, not {specs.get(spec, key)}, since {said}.")
         sources[key] = recipe.source + FITTED
         for target in (spec, whole):
             specs.set_(target, key, value)
+
+
+def ways(action: Action, spec: Mapping[str, Any], schema: ActionSchema) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """What the skill finds wrong with a spec, each with the settings and values by which it would give way."""
+    if not action.checks or not schema.leaves():
+        return []
+    found = _function(action)(_mended(spec, (), schema))["problems"]
+    return [(f"{one['key']} {one['says']}", [(key, value) for key, value in one["ways"]]) for one in found]
 
 
 def whole(action: Action, recipe: Recipe, schema: ActionSchema) -> list[Problem]:
@@ -107,7 +116,7 @@ def _looked(look: Any, whole: Mapping[str, Any], variants: Sequence[Mapping[str,
             specs.set_(one, key, value)
         told.append(look(one))
     problems = {str(problem): problem for found in told for problem in found["problems"]}
-    return {"problems": list(problems.values()), "idle": told[0]["idle"]}
+    return {"problems": list(problems.values()), "idle": told[0]["idle"], "notes": told[0].get("notes", [])}
 
 
 def _ways(

@@ -110,6 +110,15 @@ def _set_keys(spec: Mapping[str, Any]) -> set[str]:
     return {key for key, value in specs.flatten(spec, set()).items() if is_set(value)}
 
 
+def dataset_values(folder: str, action: Action) -> dict[str, Any]:
+    """What a data set gives to an action, by itself.
+
+    Raises:
+        UsageError: the action takes none. InputMissing, StorageError: the folder cannot be looked at.
+    """
+    return _from_dataset(folder, action, set(), [])
+
+
 def _from_dataset(folder: str | None, action: Action, user_keys: set[str], notes: list[str]) -> dict[str, Any]:
     """The values that --dataset gives through the skill's data sources; a folder in storage is looked at, not fetched.
 

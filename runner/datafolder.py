@@ -107,6 +107,15 @@ def value_of(folder: DataFolder, name: str, rule: Mapping[str, Any]) -> Any:
     return content.get(rule["key"])
 
 
+def shape_of(path: str) -> list[int] | None:
+    """The shape of an array in a .npy file, by its head alone; None where the file is none."""
+    try:
+        with open(path, "rb") as file:
+            return list(_npy_shape(file.read(MOST_HEAD))) or None
+    except OSError:
+        return None
+
+
 def _json(folder: DataFolder, name: str) -> Any:
     text = folder.read(name, MOST_JSON + 1)
     if len(text) > MOST_JSON:

@@ -47,7 +47,7 @@ def new_record(
         "outputs": plan.outputs,
         "upload_excludes": list(plan.action.upload_excludes),
         "upload_uri": plan.upload_uri,
-        "automl": _search_facts(plan) if plan.route.kind == "automl" else None,
+        "automl": plan.search,
         "series": plan.series,
         "onward": onward(plan.skill, plan.action.name),
         "command": list(plan.request.command),
@@ -64,19 +64,6 @@ def onward(skill: Skill, action: str) -> list[dict[str, Any]]:
         if takes and name != action and action in MAKERS:
             found.append({"action": name, "data": any("path" in rule for rule in other.data_sources.values())})
     return found
-
-
-def _search_facts(plan: Plan) -> dict[str, Any]:
-    return {
-        "metric": plan.skill.automl_metric,
-        "direction": plan.skill.automl_direction,
-        "algorithm": "bayesian",
-        "budget": plan.budget,
-        "space": [parameter._asdict() for parameter in plan.space],
-        "left_out": [{"key": key, "reason": reason} for key, reason in plan.left_out],
-        "trials": [],
-        "best": None,
-    }
 
 
 def hashes(plan: Plan) -> dict[str, str]:

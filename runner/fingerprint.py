@@ -1,5 +1,8 @@
 """What tells a file or folder from another version of itself, quickly: small files by their content, large ones by samples.
 
+The time of change counts twice where content is not read whole: a program can set back when a file was written (mtime), as
+copying and unpacking do, but not when the system last saw a change of it (ctime).
+
 Knows files only: nothing of specs, plans or storage.
 """
 
@@ -20,8 +23,9 @@ Fingerprint = dict[str, Any]
 def of(path: str | os.PathLike[str]) -> Fingerprint:
     """The fingerprint of what lies at a path; ``kind`` says what it rests on.
 
-    ``whole``: SHA-256 of the content. ``sampled``: size, time of change and SHA-256 of 16 pieces of 64 KiB. ``folder``: names,
-    sizes and times of change of the files in it. ``absent``: nothing is there, or it cannot be read.
+    ``whole``: SHA-256 of the content. ``sampled``: size, times of change and SHA-256 of 16 pieces of 64 KiB. ``folder``: names,
+    sizes and times of change of the files in it, those that links lead to among them. ``absent``: nothing is there, or it
+    cannot be read.
     """
     try:
         found = os.stat(path)
@@ -34,7 +38,8 @@ def of(path: str | os.PathLike[str]) -> Fingerprint:
             pieces = b"".join(os.pread(file.fileno(), BLOCK, at) for at in _spread(found.st_size))
     except OSError:
         return {"kind": "absent"}
-    return {"kind": "sampled", "bytes": found.st_size, "changed_ns": found.st_mtime_ns, "sha256": _hex(pieces)}
+    times = {"changed_ns": found.st_mtime_ns, "seen_ns": found.st_ctime_ns}
+    return {"kind": "sampled", "bytes": found.st_size, **times, "sha256": _hex(pieces)}
 
 
 def _spread(size: int) -> Iterator[int]:
@@ -44,16 +49,29 @@ def _spread(size: int) -> Iterator[int]:
 
 
 def _folder(path: str | os.PathLike[str]) -> Fingerprint:
-    files, size, told = 0, 0, []
-    for folder, folders, names in os.walk(path):
+    files, size, told, entered = 0, 0, [], set[tuple[int, int]]()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        here = os.stat(folder)
+        if (here.st_dev, here.st_ino) in entered:  # a link to where one comes from
+            folders.clear()
+            continue
+        entered.add((here.st_dev, here.st_ino))
         folders.sort()
         for name in sorted(names):
             if files == MOST_NAMES:
                 break
-            one = os.stat(os.path.join(folder, name), follow_symlinks=False)
+            one = _stat(os.path.join(folder, name))
             files, size = files + 1, size + one.st_size
-            told.append(f"{Path(folder, name).relative_to(path)}\0{one.st_size}\0{one.st_mtime_ns}\n")
+            told.append(f"{Path(folder, name).relative_to(path)}\0{one.st_size}\0{one.st_mtime_ns}\0{one.st_ctime_ns}\n")
     return {"kind": "folder", "files": files, "bytes": size, "sha256": _hex("".join(told).encode("utf-8", "surrogateescape"))}
+
+
+def _stat(path: str) -> os.stat_result:
+    """Of what a link leads to; of the link itself where that is nothing."""
+    try:
+        return os.stat(path)
+    except OSError:
+        return os.stat(path, follow_symlinks=False)
 
 
 def _hex(content: bytes) -> str:

@@ -51,13 +51,48 @@ def within(study: Mapping[str, Any] | None) -> str:
     if study is None:
         return ""
     if search := study.get("automl"):
-        done, best = search.get("trials") or [], search.get("best")
-        total = (search.get("budget") or {}).get("trials")
-        said = f"trial {len(done) + 1}" + (f" of {total:g}" if total else "")
-        return said + (f", best {search['metric']} {_short(best['value'])}" if best else "")
+        return _search(search, since(study))
     rows = (study.get("series") or {}).get("children") or []
     at = next((row for row in rows if row["state"] == "RUNNING"), None)
     return f"{at['label']}, {at['number'] + 1} of {len(rows)}" if at else ""
+
+
+def _search(search: Mapping[str, Any], age: float) -> str:
+    """How far a search is: trials that ended, what became of them, the best, the time that is left."""
+    begun, best, totals = search.get("trials") or [], search.get("best"), search.get("totals") or {}
+    done = sum(trial.get("state") not in ("RUNNING", "PENDING") for trial in begun)
+    total = (search.get("budget") or {}).get("trials")
+    apart = [f"{totals[name]} {name}" for name in ("stopped", "failed") if totals.get(name)]
+    over = bool(total and done >= total and not totals.get("running"))
+    said = ["all trials have ended" if over else f"trial {done + 1}" + (f" of {total:g}" if total else ""), *apart]
+    said += [f"best {search['metric']} {_short(best['value'])}"] if best else []
+    to_go = None if over else left(search, age)
+    return ", ".join([*said, *([f"{span(to_go)} to go"] if to_go is not None else [])])
+
+
+def since(study: Mapping[str, Any]) -> float:
+    """Seconds since the record of a running search was last brought up to date."""
+    told = (study.get("automl") or {}).get("noted_at")
+    return max(0.0, time.time() - told) if isinstance(told, int | float) else 0.0
+
+
+def elapsed(search: Mapping[str, Any], age: float) -> float:
+    """Seconds of a running search so far, over all its jobs."""
+    return float(search.get("elapsed") or 0.0) + age
+
+
+def left(search: Mapping[str, Any], age: float) -> float | None:
+    """About how many seconds a running search goes on, by what its trials took so far; None while nobody can tell."""
+    budget, totals = search.get("budget") or {}, search.get("totals") or {}
+    spent = elapsed(search, age)
+    limit = budget.get("seconds")
+    found = [limit - (spent - (search.get("began_with") or 0.0))] if limit else []
+    ended = sum(totals.get(name, 0) for name in ("complete", "stopped", "failed"))
+    if (trials := budget.get("trials")) and ended:
+        found.append(spent * max(0, trials - ended) / ended)
+    if (epochs := budget.get("epochs")) and totals.get("epochs"):
+        found.append(spent * max(0, epochs - totals["epochs"]) / totals["epochs"])
+    return max(0.0, min(found)) if found else None
 
 
 def line(told: Mapping[str, Any] | None, study: Mapping[str, Any] | None = None, *, age: float = 0.0, else_: str = "") -> str:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, cast
 
-from runner import backend, bank, compose, keys, private, redact, scrub, storage
+from runner import backend, bank, compose, databases, keys, private, redact, scrub, storage
 from runner import plan as plans
 from runner import recipe as recipes
 from runner import spec as specs
@@ -27,6 +27,7 @@ from runner.plan import Request
 from runner.series import run_series
 from runner.stopping import Stop, stop_on_signals
 from runner.study import run_study
+from runner.trials import PLAIN, How
 
 Say = Callable[[str], None]
 
@@ -87,7 +88,8 @@ def submit(request: Request) -> dict[str, Any]:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=keys.environment(),  # the spec that comes by the pipe holds the key
+                # The spec that comes by the pipe holds the key.
+                env={**keys.environment(), **databases.handed_on((job.record["automl"] or {}).get("storage"))},
                 pass_fds=[lease.fileno()],
                 start_new_session=True,
             )
@@ -116,14 +118,16 @@ def supervise(argv: list[str]) -> int:
     with store.adopt(job_id, fileno), stop_on_signals() as stop:
         record = store.read(job_id)
         names = plans.schema_of(bank.get(record["skill"]), record["action"]).secrets()
-        secrets = redact.values_of(spec, names) | redact.surroundings(os.environ)
+        secrets = redact.values_of(spec, names) | redact.surroundings(os.environ) | databases.secrets()
         store.hide(names, secrets)
         sys.stderr = cast(TextIO, scrub.Stream(sys.stderr, secrets))
         record = execute(store, record, spec, stop, QUIET)
     return 0 if record["state"] == "COMPLETE" else 1
 
 
-def execute(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop: Stop, ticker: Ticker) -> dict[str, Any]:
+def execute(
+    store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop: Stop, ticker: Ticker, how: How = PLAIN
+) -> dict[str, Any]:
     """Run an opened job to its end and close its record. Every end is recorded; only the record says how it went."""
     job_id = record["id"]
     try:
@@ -133,11 +137,11 @@ def execute(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop:
         if inputs != record["inputs"]:
             record = store.enrich(job_id, inputs=inputs)
         if record["automl"]:
-            outcome = run_study(store, record, fetched, stop, ticker, launch_trial)
+            outcome = run_study(store, record, fetched, stop, ticker, launch_trial, launch_final)
         elif record["series"]:
             outcome = run_series(store, record, fetched, stop, ticker, launch_trial)
         else:
-            outcome = _run_direct(store, record, fetched, stop, ticker)
+            outcome = _run_direct(store, record, fetched, stop, ticker, how)
         uploaded = _upload(record, ticker, moving)
     except (SkillBankError, KeyboardInterrupt) as error:
         return _close_failed(store, record, error, stop)
@@ -147,7 +151,9 @@ def execute(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop:
     return store.close(job_id, "COMPLETE", "finished", **outcome, uploaded=uploaded)
 
 
-def _run_direct(store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop: Stop, ticker: Ticker) -> dict[str, Any]:
+def _run_direct(
+    store: JobStore, record: dict[str, Any], spec: dict[str, Any], stop: Stop, ticker: Ticker, how: How
+) -> dict[str, Any]:
     """One action in a child process; its outcome as the record keeps it."""
     skill = bank.get(record["skill"])
     action = skill.action(record["action"])
@@ -162,7 +168,8 @@ def _run_direct(store: JobStore, record: dict[str, Any], spec: dict[str, Any], s
             ticker.say("stopping: the job is ended in order, and what it has is kept")
         return asked
 
-    outcome = backend.run_child(
+    run = how.run or backend.run_child
+    outcome = run(
         action.entrypoint,
         spec,
         log=log,
@@ -172,8 +179,12 @@ def _run_direct(store: JobStore, record: dict[str, Any], spec: dict[str, Any], s
         on_line=ticker.say,
         on_tick=lambda: ticker.tick(record),
         should_stop=should_stop,
+        control=how.control,
     )
-    checkpoints = outcome.checkpoints or evidence(store.read(record["id"]))["checkpoints"]
+    if how.ended:
+        how.ended(outcome)
+    there = [c for c in outcome.checkpoints if not how.ended or Path(c["path"]).exists()]
+    checkpoints = there or evidence(store.read(record["id"]))["checkpoints"]
     return {"metrics": outcome.metrics, "artifacts": outcome.artifacts, "checkpoints": checkpoints}
 
 
@@ -185,12 +196,13 @@ def launch_trial(
     number: int,
     stop: Stop,
     ticker: Ticker,
+    how: How = PLAIN,
 ) -> dict[str, Any]:
     """One trial of a search, or one child of a series: an ordinary job with its own record. Returns its terminal record."""
     skill = bank.get(study["skill"])
     ticket = store.mint(study["network_arch"], study["action"])
     trial_spec: dict[str, Any] = json.loads(json.dumps(spec))
-    for key, value in params.items():
+    for key, value in {**params, **how.own}.items():
         specs.set_(trial_spec, key, value)
     specs.set_(trial_spec, "results_dir", ticket.results_dir)
     specs.set_(trial_spec, f"{study['action']}.results_dir", ticket.results_dir)
@@ -201,11 +213,11 @@ def launch_trial(
         "results_dir": ticket.results_dir,
         "log": str(Path(ticket.results_dir).parent / "logs" / "job.log"),
         "spec": plans.redacted(trial_spec, schema),
-        "sources": {**study["sources"], **dict.fromkeys(params, "series" if study["series"] else "search")},
+        "sources": {**study["sources"], **dict.fromkeys([*params, *how.own], "series" if study["series"] else "search")},
         "route": {**study["route"], "kind": "direct", "reason": f"{_child(study, number)} of {study['id']}"},
         "parent_job": study["parent_job"],
         "study_job": study["id"],
-        "retry_of": None,
+        "retry_of": how.retry_of,
         "outputs": [{"key": "results_dir", "uri": ticket.results_dir, "type": "folder"}],
         "upload_uri": f"{study['upload_uri'].rsplit('/', 1)[0]}/{ticket.id}" if study["upload_uri"] else None,
         "automl": None,
@@ -214,7 +226,30 @@ def launch_trial(
     for field in ("metrics", "artifacts", "checkpoints", "error", "err_class", "backend_ref", *RULED):
         record.pop(field, None)
     with store.open(record):
-        return execute(store, store.read(ticket.id), trial_spec, stop, ticker)
+        how.opened(ticket.id)
+        return execute(store, store.read(ticket.id), trial_spec, stop, ticker, how)
+
+
+def launch_final(
+    store: JobStore,
+    study: dict[str, Any],
+    action: str,
+    spec_file: Path,
+    links: dict[str, Any],
+    key: str | None,
+    stop: Stop,
+    ticker: Ticker,
+) -> dict[str, Any]:
+    """Another action of a search's skill as a job of its own, within the search. Returns its terminal record.
+
+    ``links`` are what its record says of the search, ``key`` the passphrase of checkpoints.
+    """
+    root = study["upload_uri"].rpartition("/")[0] if study["upload_uri"] else None
+    asked = Request(store.workspace, study["skill"], action, spec_file, results=root, encryption_key=key or None)
+    job = prepare(asked)
+    job.record.update(links)
+    with opened(job):
+        return execute(job.store, job.store.read(job.record["id"]), job.plan.spec, stop, ticker)
 
 
 def _child(study: dict[str, Any], number: int) -> str:

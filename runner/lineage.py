@@ -8,9 +8,10 @@ from typing import Any
 
 from runner import infer
 from runner import spec as specs
-from runner.errors import ParentError, Problem, UsageError
+from runner.errors import ParentError, Problem, UnknownJob, UsageError
 from runner.jobs import JobStore, Ticket
 from runner.jobs.record import ID
+from runner.schema import ActionSchema
 from runner.skill import Action, Skill
 
 MOST_ID = 128  # characters of a job id that the caller gives: it is a folder's name
@@ -26,8 +27,11 @@ def ticket(store: JobStore, job_id: str | None) -> Ticket | None:
     return Ticket(job_id, str(store.workspace / "results" / job_id / "results_dir"))
 
 
-def record_of(store: JobStore, job_id: str | None, flag: str, skill: Skill) -> dict[str, Any] | None:
-    """The record of a job that ``flag`` names, fit for that use; None where none is named."""
+def record_of(store: JobStore, job_id: str | None, flag: str, skill: Skill, *, join: bool = False) -> dict[str, Any] | None:
+    """The record of a job that ``flag`` names, fit for that use; None where none is named.
+
+    A search that is to be joined may still run.
+    """
     if job_id is None:
         return None
     record = store.reconcile(job_id)
@@ -35,11 +39,30 @@ def record_of(store: JobStore, job_id: str | None, flag: str, skill: Skill) -> d
         raise ParentError(
             f"{flag} {job_id} is a job of network {record['network_arch']}; {skill.name} needs one of {skill.network_arch}."
         )
-    if flag == "--resume" and (record["action"] != "train" or record["state"] not in ("COMPLETE", "CANCELED", "ERROR")):
+    ended = record["state"] in ("COMPLETE", "CANCELED", "ERROR") or (join and record["automl"])
+    if flag == "--resume" and (record["action"] != "train" or not ended):
         raise ParentError(
-            f"--resume {job_id}: only a train job that has ended can be resumed; this is {record['action']}, {record['state']}."
+            f"--resume {job_id}: only a train job that has ended can be resumed; this is {record['action']}, "
+            f"{record['state']}.",
+            hint="--join adds workers to a search that runs." if record["automl"] else "",
         )
     return record
+
+
+def parent_of(store: JobStore, record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The parent of a job, while its record is there."""
+    try:
+        return store.read(record["parent_job"]) if record["parent_job"] else None
+    except UnknownJob:
+        return None
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], action: Action, schema: ActionSchema) -> list[Problem]:
+    """Settings that are not what they were in a job that goes on; its own folders and secrets do not count."""
+    own = {*action.outputs, *schema.secrets(), *(k for k, f in action.spec_params.items() if f in ("output_dir", "key"))}
+    old, new = (specs.flatten(spec, schema.map_leaves()) for spec in (before, now))
+    keys = [key for key in old.keys() | new.keys() if key not in own and old.get(key) != new.get(key)]
+    return [Problem(key, f"is {new.get(key)!r}", f"{old.get(key)!r}") for key in sorted(keys)]
 
 
 def agree(spec: dict[str, Any], sources: Mapping[str, str], action: Action, parent: dict[str, Any] | None) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import bank, checks, infer, recipe, spec
+from runner import backend, bank, checks, infer, recipe, spec
 from runner.errors import Problem, SchemaInvalid, SkillBankError
 from runner.schema import ActionSchema
 from runner.skill import Skill
@@ -55,7 +55,7 @@ def check(skill: Skill) -> list[str]:
     for stray in sorted((skill.dir / "schemas").glob("*.json")):
         if stray.name not in expected:
             differences.append(f"schemas/{stray.name}: no action of that name; remove it")
-    return differences + _contract_breaks(skill) + _recipe_breaks(skill)
+    return differences + _contract_breaks(skill) + _control_breaks(skill) + _final_breaks(skill) + _recipe_breaks(skill)
 
 
 def generate(skill: Skill) -> dict[Path, str]:
@@ -246,6 +246,31 @@ def _contract_breaks(skill: Skill) -> list[str]:
         errors = jsonschema_rs.Draft202012Validator(bank.contract(contract)).iter_errors(document)
         breaks += [f"{name}: {'.'.join(map(str, e.instance_path))}: {e.message}" for e in errors]
     return breaks
+
+
+def _control_breaks(skill: Skill) -> list[str]:
+    """Actions whose function does not take the control that skill_info.yaml says, or takes one that it does not say."""
+    breaks = []
+    for name, action in skill.actions.items():
+        takes = backend.takes_control(action.entrypoint)
+        if takes is not None and takes != action.control:
+            has = f"{action.entrypoint} has {'a' if takes else 'no'} parameter named control"
+            breaks.append(f"references/skill_info.yaml: actions.{name}.control: is {str(action.control).lower()}, and {has}")
+    return breaks
+
+
+def _final_breaks(skill: Skill) -> list[str]:
+    """An evaluation at the end of a search that names no action of the skill, or one that takes no checkpoint."""
+    told = (skill.info.get("automl") or {}).get("final")
+    if not isinstance(told, dict):
+        return []
+    action = skill.actions.get(str(told.get("action")))
+    takes = action and any(function.startswith("parent_model") for function in action.spec_params.values())
+    if takes:
+        return []
+    fitting = [n for n, a in skill.actions.items() if any(f.startswith("parent_model") for f in a.spec_params.values())]
+    says = "takes no checkpoint of a parent" if action else "no such action"
+    return [f"references/skill_info.yaml: automl.final.action: {told.get('action')}: {says}; allowed: {', '.join(fitting)}"]
 
 
 def _words(skill: Skill) -> tuple[dict[str, Any], list[str]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from runner import keyed, keys, planhash, redact, storage
+from runner import databases, keyed, keys, planhash, redact, storage, study_claim
 from runner import plan as plans
 from runner.errors import Refused
 from runner.facts import new_record
@@ -85,11 +85,13 @@ def named(job: Job, record: dict[str, Any]) -> dict[str, Any]:
 
 def _hide_secrets(store: JobStore, plan: Plan) -> None:
     secrets = plan.schema.secrets()
-    store.hide(secrets, redact.values_of(plan.spec, secrets) | redact.surroundings(os.environ))
+    store.hide(secrets, redact.values_of(plan.spec, secrets) | redact.surroundings(os.environ) | databases.secrets())
 
 
 def _check_places(plan: Plan) -> None:
     """Inputs that are locked or not to be had, and a place for results that cannot be written, before a record exists."""
+    if plan.search:
+        study_claim.check(plan.search)
     if locked := keyed.locked(plan.spec, plan.action, plan.inputs):
         raise keys.KeyMissing(f"{plan.action.name}: an input cannot be read.", problems=locked)
     remote = [(str(item["key"]), str(item["uri"])) for item in plan.inputs if storage.is_remote(str(item["uri"]))]

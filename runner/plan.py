@@ -9,8 +9,22 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runner import bank, checkpoints, checks, compose, infer, keyed, keys, lineage, match, policy, series
-from runner import budget as budgets
+from runner import (
+    bank,
+    checkpoints,
+    checks,
+    compose,
+    infer,
+    keyed,
+    keys,
+    lineage,
+    match,
+    places,
+    policy,
+    series,
+    study_asked,
+    study_plan,
+)
 from runner import recipe as recipes
 from runner import spec as specs
 from runner.errors import InputMissing, NoMatch, ParentError, Problem, SpecInvalid, UnknownAction, UsageError
@@ -39,6 +53,17 @@ class Request(NamedTuple):
     automl: str | None = None
     phrase: str | None = None
     budget: tuple[str, ...] = ()
+    algorithm: str | None = None
+    search: tuple[str, ...] = ()
+    no_search: tuple[str, ...] = ()
+    workers: str | None = None
+    no_prune: bool = False
+    keep_trials: bool = False
+    join: bool = False
+    storage: str | None = None  # the database of a search over several machines
+    lost_after: str | None = None
+    launch: str | None = None
+    slurm: tuple[str, ...] = ()
     results: str | None = None
     overwrite: bool = False
     recipe: str | None = None
@@ -68,9 +93,7 @@ class Plan(NamedTuple):
     recipe: dict[str, Any] | None
     route: policy.Route
     series: dict[str, Any] | None
-    budget: dict[str, Any]
-    space: list[Any]
-    left_out: list[tuple[str, str]]
+    search: dict[str, Any] | None  # what the record of a search begins with
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
     parent: dict[str, Any] | None
@@ -87,24 +110,25 @@ def make(request: Request, *, strict: bool = True) -> Plan:
     """
     wish = series.asked(request.folds, request.seeds, request.learning_curve)
     skill, action, word, word_source = who(request)
-    if wish and (request.resume or request.budget):
-        which = "--resume goes on with one training" if request.resume else "--budget is of a search"
-        raise UsageError(f"{which}; {wish.words} are a series of {wish.trainings}.", hint="Leave one of them out.")
-    budget = budgets.parse(request.budget)
+    words = _words(request, wish)
     checkpoints.check_choice(request.checkpoint)
     packaged = skill.packaged(action.name)
     schema = schema_of(skill, action.name)
     store = JobStore(request.workspace)
     parent = lineage.record_of(store, request.parent, "--parent", skill)
-    resume = lineage.record_of(store, request.resume, "--resume", skill)
+    resume = lineage.record_of(store, request.resume, "--resume", skill, join=request.join)
+    onward = study_plan.onward(resume, words, request.automl)
+    if onward:
+        word, word_source = "on", f"--resume goes on with the search {onward['id']}"
+        parent = parent or lineage.parent_of(store, onward)
     choice = choose_recipe(request, skill, action, parent, resume)
     asked = given(request, carried_over(resume, action))
     keyed.check(request.overrides, request.encryption_key, skill, action, schema)
     composed = compose.compose(asked._replace(recipe=choice.recipe if choice else None), skill, action, schema)
-    spec, sources, problems = composed.spec, composed.sources, composed.problems
-    problems = [*problems, *_addresses(spec, action.name)]
+    spec, sources = composed.spec, composed.sources
+    problems = [*composed.problems, *places.problems(spec, action.name)]
     ticket = lineage.ticket(store, request.job_id) or store.mint(skill.network_arch, action.name)
-    results_dir, upload_uri = _results(spec, action.name, ticket)
+    results_dir, upload_uri = places.results(spec, action.name, ticket)
     view = infer.JobView(
         id=ticket.id,
         action=action.name,
@@ -113,7 +137,7 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         results_dir=str(results_dir),
         spec=spec,
         parent_choice=request.checkpoint,
-        resume=resume,
+        resume=None if onward else resume,
         pretrained=request.pretrained,
         encryption_key=request.encryption_key or keys.from_environment(),
     )
@@ -148,8 +172,16 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         packaged=packaged,
         series=wish.words,
     )
-    searched, beside = route.kind == "automl", own.search if own else {}
-    space, left_out = schema.search_space(spec, beside=beside, vain=settled.idle) if searched else ([], [])
+    search, heard = study_plan.facts(
+        words,
+        route,
+        onward,
+        study_plan.Given(skill, action, schema, spec, own, settled.idle),
+        results_dir,
+        ticket.id,
+        upload_uri,
+    )
+    search = study_plan.with_final(search, skill, request.dataset, composed.aside, inputs)
     recipe = recipes.facts(choice, spec, sources, composed.unfit, schema) if choice else None
     return Plan(
         request=request,
@@ -166,9 +198,7 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         recipe=recipe,
         route=route,
         series=told,
-        budget=budget if route.kind == "automl" else {},
-        space=space,
-        left_out=left_out,
+        search=search,
         inputs=inputs,
         outputs=[
             {"key": key, "uri": specs.get(spec, key), **facts} for key, facts in action.outputs.items() if key != "results_dir"
@@ -180,10 +210,20 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         notes=[
             *composed.notes,
             *settled.notes,
+            *heard,
             *(recipes.notes(recipe, schema) if recipe else []),
             *keyed.notes(request.spec_file, spec, sources, action, schema, inputs),
         ],
     )
+
+
+def _words(request: Request, wish: series.Asked) -> study_asked.Asked:
+    """What the request says of a search; a series goes with no word of one."""
+    words = study_asked.of(request)
+    if wish and (request.resume or words.flags):
+        which = "--resume goes on with one training" if request.resume else f"{words.flags} is of a search"
+        raise UsageError(f"{which}; {wish.words} are a series of {wish.trainings}.", hint="Leave one of them out.")
+    return words
 
 
 def _series(
@@ -234,7 +274,7 @@ def plain_spec(request: Request, skill: Skill, action: Action, *, reads: Collect
     spec, sources, _, problems, *_ = compose.compose(given(request), skill, action, schema)
     _, contradictions = compose.derive(spec, sources, action)
     spec = schema.coerce(spec)
-    problems = [*problems, *contradictions, *_addresses(spec, action.name), *schema.problems(spec)]
+    problems = [*problems, *contradictions, *places.problems(spec, action.name), *schema.problems(spec)]
     problems += checks.settle(action, spec, sources, schema, known=problems).problems
     folders = (spec.get("results_dir"), specs.get(spec, f"{action.name}.results_dir"))
     if reads is None and not any(compose.is_set(folder) for folder in folders):
@@ -251,6 +291,8 @@ def carried_over(resume: dict[str, Any] | None, action: Action) -> dict[str, Any
     if resume is None:
         return {}
     own = {*action.spec_params, *action.outputs}
+    if resume["automl"]:  # its trials start from the same weights
+        own -= {key for key, function in action.spec_params.items() if function.startswith(("ptm", "parent"))}
     flat = {key: value for key, value in specs.flatten(resume["spec"]).items() if key not in own and value != "***"}
     return specs.nest(flat)
 
@@ -286,8 +328,6 @@ def who(request: Request) -> tuple[Skill, Action, str | None, str]:
     if request.resume is not None:
         if action != "train":
             raise UsageError(f"--resume goes on with a training; {action} takes --parent JOB.")
-        if request.automl == "on":
-            raise UsageError("--resume goes on with one training, --automl on begins a search.", hint="Give one of them.")
         return skill, skill.action(action), "off", "--resume goes on with one training"
     if request.automl is not None:
         return skill, skill.action(action), request.automl, "--automl"
@@ -313,9 +353,10 @@ def describe(plan: Plan) -> dict[str, Any]:
         "recipe": plan.recipe,
         "route": plan.route._asdict(),
         "series": plan.series,
-        "budget": plan.budget,
-        "search": [parameter._asdict() for parameter in plan.space],
-        "left_out": [{"key": key, "reason": reason} for key, reason in plan.left_out],
+        "automl": plan.search,
+        "budget": (plan.search or {}).get("budget", {}),
+        "search": (plan.search or {}).get("space", []),
+        "left_out": (plan.search or {}).get("left_out", []),
         "inputs": plan.inputs,
         "outputs": plan.outputs,
         "missing": [problem.as_dict() for problem in plan.missing],
@@ -329,36 +370,6 @@ def redacted(spec: dict[str, Any], schema: ActionSchema) -> dict[str, Any]:
     """A copy of the spec with every secret that is set replaced by three stars."""
     shown: dict[str, Any] = redact(spec, schema.secrets())
     return shown
-
-
-def _addresses(spec: dict[str, Any], action: str) -> list[Problem]:
-    """Results cannot go to an address of a kind that is not supported; it would pass for a folder, password and all."""
-    folders = {key: specs.get(spec, key) for key in ("results_dir", f"{action}.results_dir")}
-    return [
-        Problem(key, f"{value}: this kind of address is not supported", compose.ADDRESSES)
-        for key, value in folders.items()
-        if isinstance(value, str) and compose.is_foreign(value)
-    ]
-
-
-def _results(spec: dict[str, Any], action: str, ticket: Ticket) -> tuple[Path, str | None]:
-    """Where the job writes, and where the results are uploaded to.
-
-    A results_dir the user gives is the root under which the job gets its own folder; the action's own results_dir is taken
-    as it is. An s3:// root is an upload target.
-    """
-    own = specs.get(spec, f"{action}.results_dir")
-    if compose.is_set(own) and not str(own).startswith("s3://"):
-        return Path(str(own)).expanduser().absolute(), None
-    root = specs.get(spec, "results_dir")
-    remote = next((str(uri).rstrip("/") for uri in (own, root) if compose.is_set(uri) and str(uri).startswith("s3://")), None)
-    if remote:
-        specs.set_(spec, f"{action}.results_dir", "")
-        specs.set_(spec, "results_dir", "")
-        return Path(ticket.results_dir), f"{remote}/{ticket.id}"
-    if compose.is_set(root):
-        return Path(str(root)).expanduser().absolute() / ticket.id / "results_dir", None
-    return Path(ticket.results_dir), None
 
 
 def _where(skill: Skill, action: Action) -> str:

@@ -24,6 +24,8 @@ SHOWN = 16  # hex digits of a hash in a command; a shorter beginning than FEWEST
 FEWEST = 12
 HASH = re.compile(rf"[0-9a-f]{{{FEWEST},64}}")
 OWN = frozenset({"workspace", "command", "plan", "job_id", "encryption_key"})  # of a request: not what runs, or never written
+# Of a search: what decides how it goes.
+STEERING = ("algorithm", "prune", "workers", "keep_trials", "join", "storage", "launch")
 RESULTS = "{results_dir}"  # stands for the job's own folder, which is another in every job
 PATHS = ("spec_file", "dataset", "pretrained", "results")  # of a request: kept so that they mean the same from any folder
 
@@ -56,8 +58,9 @@ def identify(made: Plan) -> Identity:
         "spec": {key: _own(made, value) for key, value in redact.redact(flat, secrets).items()},
         "data": _data(made),
         "route": {"kind": made.route.kind, "policy": made.route.policy},
-        "budget": made.budget,
-        "search": {one.key: one._asdict() for one in made.space},
+        "budget": (made.search or {}).get("budget", {}),
+        "search": {one["key"]: one for one in (made.search or {}).get("space", [])},
+        "automl": {name: made.search.get(name) for name in STEERING} | {"final": _final(made.search)} if made.search else None,
         "series": {"what": made.series["what"], "children": made.series["children"]} if made.series else None,
         "results": redact.redact(_root(made)),
         "parent": made.parent["id"] if made.parent else None,
@@ -66,6 +69,11 @@ def identify(made: Plan) -> Identity:
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), default=str)
     plain: dict[str, Any] = json.loads(text)  # as it is read back: no tuples, no paths
     return Identity(plain, digest(text))
+
+
+def _final(search: Mapping[str, Any]) -> dict[str, str]:
+    """The data that the best trial is evaluated on at the end."""
+    return (search.get("final") or {}).get("inputs") or {}
 
 
 def digest(text: str) -> str:
@@ -235,7 +243,7 @@ def _changed_data(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Pr
             yield Problem(key, "is no input of the plan" if before is None else "was an input of the plan")
             continue
         told = f"{_size(before)} in the plan, {_size(now)} now"
-        told = told if _size(before) != _size(now) else f"{_size(now)}, written anew since the plan"
+        told = told if _size(before) != _size(now) else f"{_size(now)}, written or touched since the plan"
         yield Problem(key, f"the data is not what it was: {told}")
 
 
@@ -250,5 +258,10 @@ def _short(mapping: Mapping[str, Any], key: str) -> str:
 
 
 def shown(made: Plan, identity: Identity) -> dict[str, Any]:
-    """The plan as plain data for whoever asked for it: described, with its hash and what that rests on."""
-    return {**plan.describe(made), "plan_hash": identity.hash, "data": identity.facts["data"]}
+    """The plan as plain data for whoever asked for it: described, with its hash, what that rests on, and a search's review."""
+    found = {**plan.describe(made), "plan_hash": identity.hash, "data": identity.facts["data"], "review": None}
+    if made.search:
+        from runner import study_review
+
+        found["review"] = study_review.review(made)
+    return found

@@ -240,9 +240,9 @@ def job(record: Mapping[str, Any], where: str = "") -> str:
         rows = [
             (
                 t["number"],
-                t["state"],
-                brief(t["value"]) or "-",
-                t["job_id"],
+                t["state"] if t.get("status") != "stopped" else f"stopped after {t['epochs']}",
+                brief(t["value"]) or (f"({brief(t['reached'])})" if t.get("reached") is not None else "-"),
+                t["job_id"] or "",
                 ", ".join(f"{k.split('.')[-1]}={brief(v)}" for k, v in t["params"].items()) or "the spec as given",
             )
             for t in search["trials"]
@@ -265,7 +265,11 @@ def job(record: Mapping[str, Any], where: str = "") -> str:
         blocks.append(paths(record["artifacts"]))
     if record.get("error"):
         error = record["error"]
-        blocks.append("\n".join([f"{error['class']}: {error['message']}"]))
+        lines = [f"{error['class']}: {error['message']}"]
+        for one in error.get("problems") or ():
+            lines.append(f"  - {one['path']}: {one['says']}" if one.get("path") else f"  - {one['says']}")
+            lines[-1] += f"; allowed: {one['allowed']}" if one.get("allowed") else ""
+        blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
 

@@ -39,6 +39,7 @@ class Action(NamedTuple):
     execution: dict[str, Any]
     environment: dict[str, str]  # of the process that runs it; the user's own values win
     checks: str = ""  # "package.module:function", which says what in a spec contradicts itself; see ``runner.checks``
+    control: bool = False  # its function takes a control, which can end it after a validation; see ``runner.backend``
 
 
 class Skill(NamedTuple):
@@ -269,6 +270,7 @@ def _action(folder: Path, facts: Mapping[str, Any], name: str) -> Action:
         execution=dict(own.get("execution") or {}),
         environment={name: str(value) for name, value in (own.get("environment") or {}).items()},
         checks=own.get("checks", ""),
+        control=bool(own.get("control", False)),
     )
 
 

@@ -17,6 +17,7 @@ class Stop:
 
     def __init__(self, outer: Stop | None = None, deadline: float | None = None, why: str = "") -> None:
         self.signal: int | None = None
+        self.ended = ""
         self.outer, self.deadline, self.why = outer, deadline, why
 
     def __call__(self) -> int | None:
@@ -28,12 +29,17 @@ class Stop:
         """Whether the deadline has passed (``time.monotonic``)."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
+    def end(self, why: str) -> None:
+        """End it from within the program."""
+        self.signal, self.ended = self.signal or signal.SIGTERM, why
+
     def reason(self) -> str:
         """Why, in words for the record."""
-        said = self.signal or (self.outer() if self.outer else None)
-        if said is None and self.overdue():
+        if self.outer and self.outer():
+            return self.outer.reason()
+        if self.signal is None and self.overdue():
             return self.why
-        return "interrupted" if said == signal.SIGINT else "ended by a signal"
+        return self.ended or ("interrupted" if self.signal == signal.SIGINT else "ended by a signal")
 
 
 @contextmanager

@@ -1,116 +1,398 @@
-"""An AutoML job: the search, each of whose trials is an ordinary job, and what the study's own record keeps of it.
+"""A search as a job: its workers train what the algorithm decides, each leg an ordinary job, until the budget is spent.
 
-Does not know how a trial is run: that comes in as a function.
+All that is needed to go on lies in the study and in the records of jobs, so that a kill at any moment loses no more than the
+epochs under way. Does not know how a job is run: that comes in as a function.
 """
 
 from __future__ import annotations
 
-import json
+import math
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runner import automl
+from runner import (
+    backend,
+    bank,
+    study_claim,
+    study_faults,
+    study_final,
+    study_legs,
+    study_result,
+    study_share,
+    study_slurm,
+    study_workers,
+)
 from runner import spec as specs
-from runner import trials as jobs
-from runner.errors import JobFailed, SchemaInvalid
+from runner.automl.driver import Result, Search
+from runner.automl.state import Leg
+from runner.errors import Canceled, SearchFailed, UnknownJob
 from runner.jobs import JobStore
-from runner.schema import Parameter
 from runner.stopping import Stop
+from runner.study_board import Board
+from runner.study_keep import Trimmer
+from runner.trials import How
 
 TrialRunner = Callable[..., dict[str, Any]]
+LOOK = 0.5  # seconds between two looks of a worker that waits
+TAKE_UP = 5.0  # between two looks for legs whose owner is gone
+LEAVE = 20.0  # that workers elsewhere are given to leave their trials
+SILENT = 5.0  # after which a leg that names no owner is nobody's
+SPENT = "the time budget of the search was spent"
 
 
 def run_study(
-    store: JobStore, study: dict[str, Any], spec: dict[str, Any], stop: Stop, ticker: Any, run_trial: TrialRunner
+    store: JobStore,
+    study: dict[str, Any],
+    spec: dict[str, Any],
+    stop: Stop,
+    ticker: Any,
+    run_trial: TrialRunner,
+    run_final: TrialRunner | None = None,
 ) -> dict[str, Any]:
-    """Search, and return the study's outcome: the best trial's metrics, artifacts and checkpoints, and the search's history.
+    """Search, and return the outcome: the best trial's metrics, artifacts and checkpoints, and the facts of the search.
 
     Raises:
-        SearchFailed: every trial failed. Canceled: a signal or `cancel` came; the trials so far stay in the record.
+        SearchFailed: every trial failed. JobFailed: the user's data or spec are wrong. Refused: another process runs it.
+        Canceled: a signal or `cancel` came; the study and the record keep what there is, to go on from.
     """
     facts = study["automl"]
-    space = [Parameter(**parameter) for parameter in facts["space"]]
-    if not space:
-        raise SchemaInvalid(
-            "AutoML is on but no parameter is left to search.",
-            problems=[f"{item['key']}: {item['reason']}" for item in facts["left_out"]],
-            hint="Run with --automl off, or change the settings that take the parameters out.",
-        )
-    trials: list[dict[str, Any]] = []
-    seconds = facts["budget"].get("seconds")
-    # The first trial runs to its end, so that there is a result; the others are cut off when the time is spent.
-    deadline = time.monotonic() + seconds if seconds else None
+    with study_claim.claimed(facts, study["id"]):
+        return Supervisor(store, study, spec, stop, ticker, run_trial, run_final).run()
 
-    def objective(number: int, params: dict[str, Any]) -> float:
-        ticker.say(f"trial {number}: " + (", ".join(f"{k}={jobs.short(v)}" for k, v in params.items()) or "the spec as given"))
-        started = time.monotonic()
-        within = Stop(stop, deadline if number else None, "the time budget of the search was spent")
-        record = run_trial(store, study, spec, params, number, within, ticker)
-        trial = {"number": number, "job_id": record["id"], "state": record["state"], "params": params, "value": None}
-        trial |= {"error": None, "seconds": round(time.monotonic() - started, 3)}
-        trials.append(trial)
+
+class Supervisor:
+    """One process that works on a search, with a thread for each worker. Every look at the study is under one lock."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        study: dict[str, Any],
+        spec: dict[str, Any],
+        stop: Stop,
+        ticker: Any,
+        run_trial: TrialRunner,
+        run_final: TrialRunner | None,
+    ) -> None:
+        self.store, self.study, self.spec, self.ticker = store, study, spec, ticker
+        self.run_trial, self.run_final = run_trial, run_final
+        self.halt = Stop(stop)
+        self.skill = bank.get(study["skill"])
+        self.action = self.skill.action(study["action"])
+        self.facts: dict[str, Any] = study["automl"]
+        self.opened = study_claim.opened(self.facts, spec, resumed=study["retry_of"] is not None)
+        self.facts["seed"] = self.opened.setup.seed
+        several = self.facts.get("storage")
+        self.others = study_share.Others(store, study, self.opened, self._say) if several else None
+        self.search = Search(
+            self.opened.study,
+            self.opened.setup,
+            owner=study["id"],
+            adjust=study_legs.Adjuster(study, spec),
+            taken=self.others.taken if self.others else lambda _number: None,
+        )
+        if not self.facts["join"] and self.search.finishing:  # whoever goes on with a search wants more of it
+            self.search.finish(False)
+        self.news = threading.Condition(threading.RLock())
+        self.board = Board(store, study, self.search, ticker)
+        seconds = self.facts["budget"].get("seconds")
+        self.deadline = time.monotonic() + seconds if seconds else None
+        self.wrong: BaseException | None = None
+        self._unowned: dict[int, float] = {}
+        self._running: set[int] = set()
+        self._jobs: dict[int, tuple[str, dict[str, Any]]] = {}  # of the legs under way here: job, place
+        self._closed = False  # the parent said so
+        self.batch: study_slurm.Batch | None = None
+
+    def _say(self, text: str) -> None:
+        self.board.say(text)
+
+    def run(self) -> dict[str, Any]:
+        """All workers to the end of the search, then its outcome."""
+        crew = (
+            study_workers.ONLOOKER
+            if self.facts["workers"] == 0
+            else study_workers.crew(
+                self.facts["workers"],
+                trials=self.opened.setup.trials,
+                gpus_each=_whole(specs.get(self.spec, self.skill.gpu_spec_key, 0)),
+                data=study_workers.size_of(self.study["inputs"]),
+            )
+        )
+        self.facts["crew"] = {"count": crew.workers, "why": crew.why}
+        self.board.several = crew.workers > 1
+        self.board.say(f"{crew.workers} worker{'s' if crew.workers > 1 else ''} ({crew.why}), {self.facts['algorithm']}")
+        self.take_up()
+        if launched := self.facts.get("launch"):
+            self.batch = study_slurm.Batch(self.facts, self.store.workspace, Path(self.study["results_dir"]), self.board.say)
+            self.board.several = int(launched["workers"]) > 1
+        threads = [
+            threading.Thread(target=self._work, args=(around,), name=f"worker-{i}")
+            for i, around in enumerate(crew.surroundings)
+        ] or [threading.Thread(target=self._look_on, name="onlooker")]
         try:
-            trial["value"] = jobs.value(record, facts["metric"], ended=bool(stop() or store.cancel_requested(study["id"])))
-        except JobFailed as error:
-            jobs.fail(trial, error)
-            raise
+            for thread in threads:
+                thread.start()
+            self._watch(threads)
+        except Exception as error:
+            raise study_share.told(error) from None
         finally:
-            facts["trials"], facts["best"] = trials, jobs.best(trials, facts["direction"])
-            facts.setdefault("deleted", []).extend(jobs.retain(store, trials, facts["best"]))
-            store.enrich(study["id"], automl=facts)
-        ticker.say(
-            f"trial {number}: {facts['metric']} {jobs.short(trial['value'])} (best {jobs.short(facts['best']['value'])})"
-        )
-        return float(trial["value"])
+            if any(thread.is_alive() for thread in threads):
+                self.halt.end("the search ended")
+            for thread in threads:
+                thread.join()
+            self._close()
+        if self.wrong:
+            self.board.note()
+            raise self.wrong
+        return self._finished()
 
-    try:
-        result = automl.search(
-            space,
-            objective,
-            direction=facts["direction"],
-            metric=facts["metric"],
-            trials=facts["budget"].get("trials"),
-            seconds=seconds,
-            seed=_seed(spec),
-            storage_path=Path(study["results_dir"]) / "study.log",
-            given=specs.flatten(spec),
-        )
-    except jobs.Hopeless as reason:
-        raise reason.error from None
-    best = store.read(facts["best"]["job_id"])
-    files = _write_winner(study, facts, best, result)
-    return {
-        "metrics": best["metrics"],
-        "artifacts": {**best["artifacts"], **files},
-        "checkpoints": best["checkpoints"],
-        "automl": facts,
-    }
+    def _watch(self, threads: list[threading.Thread]) -> None:
+        """Until all workers have ended: heed a word to stop, beat, take up what others lost."""
+        looked = time.monotonic()
+        pace = min(TAKE_UP, self.others.beat_seconds) if self.others else TAKE_UP
+        while alive := [thread for thread in threads if thread.is_alive()]:
+            alive[0].join(0.1)
+            now = time.monotonic()
+            if not self.halt() and (reason := self.store.cancel_requested(self.study["id"])):
+                self.halt.end(reason)
+            if now - looked >= pace:
+                looked = now
+                self.take_up()
+
+    def _work(self, around: dict[str, str]) -> None:
+        """A worker: leg after leg, in processes of its own."""
+        try:
+            with backend.Worker(around) as worker:
+                while (leg := self._next()) is not None:
+                    self._train(leg, worker)
+        except BaseException as error:  # raised again where the search is waited for
+            self._broke(error)
+        finally:
+            with self.news:
+                self.news.notify_all()
+
+    def _broke(self, error: BaseException) -> None:
+        self.wrong = self.wrong or study_share.told(error)
+        self.halt.end(f"the search ended: {str(self.wrong).partition(chr(10))[0]}")
+
+    def _look_on(self) -> None:
+        """Where others train: wait for the end."""
+        try:
+            with self.news:
+                looked = time.monotonic()
+                while not self.halt() and not self._overdue() and not self.search.done:
+                    self.news.wait(2 * LOOK)
+                    self.search.done = self.search.over()
+                    if self.batch and time.monotonic() - looked > study_slurm.LOOK and not self.search.done:
+                        looked = time.monotonic()
+                        if self.batch.ended():
+                            raise SearchFailed(
+                                f"all workers ended before the search was done; what they said: {self.batch.folder}"
+                            )
+        except BaseException as error:  # raised again where the search is waited for
+            self._broke(error)
+
+    def _close(self) -> None:
+        """The parent's last word to workers elsewhere, who leave their trials in order; what of them is dead is given up."""
+        if self.others is None:
+            return
+        self.others.end()
+        if self.facts["join"]:
+            return
+        why = self.halt.reason() if self.halt() else SPENT if self._overdue() else "the search is done"
+        try:
+            with self.news:
+                self.others.close(why)
+                until = time.monotonic() + LEAVE
+                while time.monotonic() < until and self.search.state().totals()["running"]:
+                    self.news.wait(LOOK)
+                self.search.take_up(lambda _leg: True)
+            if self.batch:
+                self.batch.cancel()
+        except Exception as error:
+            self._broke(error)
+
+    def _next(self) -> Leg | None:
+        """The next leg, waiting while that depends on legs under way; None at the end."""
+        with self.news:
+            while not self.halt() and not self._overdue():
+                leg = self.search.ask()
+                if leg is not None:
+                    self._running.add(leg.number)
+                    return leg
+                if self.search.done:
+                    return None
+                self.news.wait(LOOK)
+        return None
+
+    def _overdue(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def take_up(self) -> None:
+        """Give up the legs of processes that are gone, so that they are trained again from where they were."""
+        with self.news:
+            if self.others:
+                over = self.others.tend(self._running)
+                if over and self.facts["join"] and not self.halt():
+                    self._closed = True
+                    self.halt.end(over)
+                self.board.note(every=TAKE_UP)
+            if self.search.take_up(self._gone):
+                self.news.notify_all()
+
+    def _gone(self, leg: Leg) -> bool:
+        """Whether nobody trains the leg any more: the owner's job holds its lease while it lives.
+
+        Of a worker on another machine the database knows that.
+        """
+        if self.others:
+            return self.others.died_here(leg)
+        if leg.owner is None:  # its owner writes its name within a moment, or was killed before
+            since = self._unowned.setdefault(leg.number, time.monotonic())
+            return time.monotonic() - since > SILENT
+        try:
+            return not self.store.alive(leg.owner)
+        except UnknownJob:
+            return True
+
+    def _train(self, leg: Leg, worker: backend.Worker) -> None:
+        """One leg as a job, and what it came to as the search's next step."""
+        with self.news:
+            legs = self.search.state().legs
+        began, diverged = time.monotonic(), list[float]()
+        within = Stop(self.halt, None if leg.origin == "given" else self.deadline, SPENT)
+        record = study_legs.ended_already(self.store, legs, leg)
+        if record:
+            self._started(leg, record["id"])
+        else:
+            elsewhere = self.others.elsewhere if self.others else None
+            found = study_legs.source(self.store, legs, leg, self.opened.setup.max_epochs, elsewhere)
+            self.board.begins(leg, found.epochs if found else 0)
+            if self.others and not found and (why := self.others.why_again(legs, leg)):
+                self.board.say(why)
+            trimmer = Trimmer(_whole(specs.get(self.spec, self.facts["keys"].get("checkpoints", ""), 1)) or 1)
+            how = How(
+                run=worker.run,
+                control=self._control(leg, trimmer, diverged) if self.action.control else None,
+                opened=lambda job_id: self._started(leg, job_id, trimmer),
+                ended=trimmer.end if self.action.control else None,
+                own=study_legs.own_settings(self.spec, self.facts["keys"], found, steered=self.action.control),
+                retry_of=found.job_id if found else None,
+            )
+            ticker = self.board.ticker(leg)
+            record = self.run_trial(self.store, self.study, self.spec, leg.settings, leg.config, within, ticker, how)
+        if self.others:
+            self.others.ended(record["id"], uploaded=bool(record["uploaded"]))
+        with self.news:
+            if self.others:
+                self.search.hand_in(leg, record)
+            self._jobs.pop(leg.number, None)
+            died_before = study_legs.died_before(self.store, legs, leg)
+            self._ended(leg, record, within, time.monotonic() - began, bool(diverged), died_before)
+            self._running.discard(leg.number)
+            self.board.keep(self.facts["keep_trials"] or (self.facts["join"] and not self.others))
+            self.board.note()
+            self.news.notify_all()
+
+    def _started(self, leg: Leg, job_id: str, trimmer: Trimmer | None = None) -> None:
+        if trimmer:
+            trimmer.folder = Path(self.store.read(job_id)["results_dir"])
+        with self.news:
+            place = self.others.place(self.store.read(job_id)) if self.others else {}
+            self._jobs[leg.number] = job_id, place
+            self.search.started(leg, job_id, place)
+            self.board.jobs[leg.number] = job_id
+            self.board.note()
+
+    def _control(self, leg: Leg, trimmer: Trimmer, diverged: list[float]) -> backend.Control:
+        """What the trainer asks after each validation: whether the leg ends here."""
+
+        def control(epoch: int, metrics: dict[str, float]) -> bool:
+            value = metrics.get(self.facts["metric"])
+            if not isinstance(value, int | float):
+                return False
+            if not math.isfinite(value):
+                diverged.append(value)
+            with self.news:
+                ends = self.search.report(leg, epoch, float(value))
+                self.board.note(every=2.0)
+            trimmer.after(epoch, metrics)
+            if self.others:
+                self.others.progress(*self._jobs[leg.number])
+            return ends
+
+        return control
+
+    def _ended(self, leg: Leg, record: dict[str, Any], within: Stop, seconds: float, diverged: bool, died_before: bool) -> None:
+        """Tell the search what came of the leg."""
+        seconds, metrics = round(seconds, 3), record["metrics"]
+        if record["state"] == "COMPLETE":
+            value = metrics.get(self.facts["metric"])
+            number = isinstance(value, int | float) and math.isfinite(value)
+            result = Result(seconds=seconds, kind="spec" if diverged else None, epochs=self._epochs(metrics))
+            if "stopped_epoch" not in metrics and not diverged:
+                error = None if number else f"the metric {self.facts['metric']} is not a number ({value!r})"
+                result = result._replace(value=value if number else None, error=error, kind=None if number else "spec")
+            self.board.ended(self.search.tell(leg, result))
+            return
+        fault = study_faults.of(record)
+        cut = self.halt() or within.overdue()
+        if record["state"] == "CANCELED" and cut:
+            self.board.reasons[leg.number] = fault.cause.removeprefix("canceled: ")
+            self.search.release(leg)
+            return
+        if wrong := study_faults.hopeless(record, fault, given=leg.origin == "given"):
+            self.search.tell(leg, Result(error=fault.cause, kind=fault.kind, seconds=seconds))
+            raise wrong
+        if fault.died and not died_before:
+            self.board.say(f"trial {leg.config}: {fault.cause}; it goes on from its last checkpoint")
+            self.search.release(leg)
+            return
+        told = self.search.tell(leg, Result(error=fault.cause, kind=fault.kind or None, seconds=seconds))
+        self.board.ended(told)
+
+    def _epochs(self, metrics: dict[str, Any]) -> int | None:
+        """The epochs of a training that reported none on its way."""
+        if self.action.control:
+            return None
+        told = metrics.get("epochs")
+        return told if isinstance(told, int) and not isinstance(told, bool) else self.opened.setup.max_epochs
+
+    def _finished(self) -> dict[str, Any]:
+        """The outcome of a search whose workers have all ended."""
+        with self.news:
+            self.board.note()
+            if self._closed or (self.others and self.facts["join"] and self.search.done):
+                return {"metrics": {}, "artifacts": {}, "checkpoints": [], "automl": self.facts}
+            if self.halt() and not self.search.done:
+                raise Canceled("the search was ended before its budget was spent", exit_code=128 + (self.halt() or 15))
+            if self.search.state().best() is None:
+                failed = [f"trial {t['number']}: {t['error']}" for t in self.facts["trials"]]
+                raise SearchFailed(f"every trial of the search for {self.facts['metric']} failed", problems=failed)
+            if self.others:
+                self.others.bring_home(self.search.state(), [self.facts["best"]["number"], 0])
+            self._evaluate()
+            self.board.keep(self.facts["keep_trials"] or self.facts["join"], final=True)
+            self.board.note()
+            return study_result.outcome(self.store, self.study, self.facts)
+
+    def _evaluate(self) -> None:
+        """Evaluate the best trial and the baseline, once and last: all is decided, and their checkpoints are there."""
+        final, launch = self.facts.get("final"), self.run_final
+        if not final or self.facts["join"] or launch is None:
+            return
+        if not final["why_not"] and not self.halt():
+            key = self.spec.get("encryption_key")
+
+            def run(action: str, spec_file: Path, links: dict[str, Any]) -> dict[str, Any]:
+                return launch(self.store, self.study, action, spec_file, links, key, self.halt, self.ticker)
+
+            self.facts["final"] = final = study_final.run(self.store, self.study, self.facts, self.skill, run)
+        self.board.say(study_final.line(final))
 
 
-def _write_winner(study: dict[str, Any], facts: dict[str, Any], best: dict[str, Any], result: Any) -> dict[str, str]:
-    """best_rec.json, and the winning spec as a file that a plain training repeats."""
-    folder = Path(study["results_dir"])
-    winner: dict[str, Any] = json.loads(json.dumps(best["spec"]))
-    for key in ("results_dir", f"{study['action']}.results_dir"):
-        specs.set_(winner, key, "")
-    if winner.get("encryption_key"):
-        winner["encryption_key"] = None
-    best_spec = folder / "best_spec.yaml"
-    jobs.write(best_spec, specs.write(winner))
-    best_rec = folder / "best_rec.json"
-    record = automl.best_rec(
-        result,
-        experiment_id=study["id"],
-        trials=facts["trials"],
-        specs=winner,
-        checkpoint_uri=best["artifacts"].get("checkpoint"),
-    )
-    jobs.write(best_rec, json.dumps(record, indent=2) + "\n")
-    return {"best_spec": str(best_spec), "best_rec": str(best_rec)}
-
-
-def _seed(spec: dict[str, Any]) -> int | None:
-    seed = specs.get(spec, "train.seed")
-    return seed if isinstance(seed, int) and seed >= 0 else None
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

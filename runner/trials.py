@@ -6,14 +6,30 @@ Knows records; starts nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from runner import private
 from runner.errors import Canceled, JobFailed, Problem
 from runner.jobs import JobStore
 
 Trial = dict[str, Any]  # of a record: at least number, job_id, state, params, value, error, seconds
+
+
+class How(NamedTuple):
+    """How a job of a search is run, where that is not as any other job is."""
+
+    run: Callable[..., Any] | None = None  # what runs the entrypoint, with the arguments of backend.run_child
+    control: Callable[[int, dict[str, float]], bool] | None = None
+    opened: Callable[[str], None] = lambda _job_id: None  # hears the job's id before it starts
+    ended: Callable[[Any], None] | None = None  # hears the outcome before it is recorded
+    own: Mapping[str, Any] = MappingProxyType({})  # settings that are no part of the trial, such as where to go on from
+    retry_of: str | None = None
+
+
+PLAIN = How()
 
 
 class Hopeless(Exception):

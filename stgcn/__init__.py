@@ -5,7 +5,12 @@ checkpoints.
 """
 
 # No `from __future__ import annotations` here: it would hide the module of that name from `from stgcn import annotations`.
+import os
 from typing import TYPE_CHECKING, Any
+
+# Newer versions of onnxruntime report their use to their makers and leave an id of the machine in the user's cache, unless this
+# is said before they are imported. Whoever wants that says ORT_DISABLE_TELEMETRY=0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from stgcn.classifier import Classifier, Predictions, load

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stgcn import config, files, status
+from stgcn import config, discreet, files, status
 from stgcn.consistency.training import of_machines
 from stgcn.errors import ResourceError, SpecError
 
 log = logging.getLogger("stgcn")
 
-HIDDEN = "***"
+HIDDEN = discreet.MASK
 
 
 class Started(NamedTuple):
@@ -35,7 +35,8 @@ def started(name: str, spec: Mapping[str, Any]) -> Iterator[Started]:
         ResourceError: the folder cannot be written.
     """
     folder = files.results_dir(_text(spec, "results_dir"), _text(spec.get(name), "results_dir"), name)
-    with status.session(folder, name) as status_log:
+    key = _text(spec, "encryption_key")
+    with status.session(folder, name, [key] if key else []) as status_log:
         settings: Any = config.from_dict(config.ACTIONS[name], spec)
         check_num_nodes(name, getattr(settings, name))
         write_experiment(folder, settings)
@@ -54,7 +55,8 @@ def redacted(settings: Any) -> dict[str, Any]:
     for field in dataclasses.fields(settings):
         if field.metadata.get("secret") and config.is_set(values[field.name]):
             values[field.name] = HIDDEN
-    return values
+    found: dict[str, Any] = discreet.clean(values, discreet.secrets())
+    return found
 
 
 def write_experiment(folder: Path, settings: Any) -> Path:

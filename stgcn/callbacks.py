@@ -218,12 +218,16 @@ def waiting(rows: Sequence[dict[str, Any]]) -> tuple[int, dict[str, Any] | None]
 
 
 class Checkpoints(Checkpoint):
-    """Writes checkpoints by interval, after the last epoch and, unless the last is wanted, at the lowest val_loss yet."""
+    """Writes checkpoints by interval, after the last epoch and, unless the last is wanted, at the lowest val_loss yet.
 
-    def __init__(self, folder: Path, settings: config.Train, held: HoldingIO, history: History) -> None:
-        self.folder, self.settings, self.io, self.history = folder, settings, held, history
+    With ``every`` also after each other epoch; such a one goes when the next is there.
+    """
+
+    def __init__(self, folder: Path, settings: config.Train, held: HoldingIO, history: History, *, every: bool = False) -> None:
+        self.folder, self.settings, self.io, self.history, self.every = folder, settings, held, history, every
         self.entry: dict[str, Any] = {}  # of the held state: path, epoch, step, val_loss, val_acc
         self.only_best: set[str] = set()  # paths that no interval asked for
+        self.passing: dict[str, Any] | None = None  # of the state that was written because of ``every`` alone
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Hold the state before the first epoch."""
@@ -246,20 +250,29 @@ class Checkpoints(Checkpoint):
         due = self._due(trainer) or epoch == self.settings.num_epochs - 1 or trainer.should_stop
         best = _lowest(self.history.checkpoints)
         improved = not self.history.last and _lowest([*([best] if best else []), self.entry]) == self.entry
-        if due or improved:
+        before, self.passing = self.passing, None
+        if due or improved or self.every:
             self._write(trainer)
         if improved and not due:
             self.only_best.add(self.entry["path"])
-        if improved and best and best["path"] in self.only_best and trainer.is_global_zero:
-            self.history.checkpoints.remove(best)
-            Path(best["path"]).unlink(missing_ok=True)
+        elif self.every and not due:
+            self.passing = self.entry
+        if before:
+            self._drop(before, trainer)
+        if improved and best and best["path"] in self.only_best:
+            self._drop(best, trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Leave a checkpoint to resume from, whatever ended the training."""
         if self.entry and trainer.is_global_zero:
             if self.entry not in self.history.checkpoints:
                 self._write(trainer)
-            log.warning("interrupted; to go on: train.resume_training_checkpoint_path=%s", self.entry["path"])
+            log.warning("interrupted; what was trained so far: %s", self.entry["path"])
+
+    def _drop(self, entry: dict[str, Any], trainer: pl.Trainer) -> None:
+        if trainer.is_global_zero:
+            self.history.checkpoints.remove(entry)
+            Path(entry["path"]).unlink(missing_ok=True)
 
     def _due(self, trainer: pl.Trainer) -> bool:
         by_epoch = self.settings.checkpoint_interval_unit == "epoch"

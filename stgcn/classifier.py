@@ -90,19 +90,28 @@ class Classifier:
 
 
 def load(
-    path: str | os.PathLike[str], *, spec: Mapping[str, Any] | None = None, gpu: int | None = None, key: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    spec: Mapping[str, Any] | None = None,
+    gpu: int | None = None,
+    key: str | None = None,
+    precision: str = "fp32",
+    provider: str = "cpu",
 ) -> Classifier:
     """A model from an .onnx file or a checkpoint (.pth, .tlt).
 
     Files of this trainer describe themselves. One of others is described by the sections ``model`` and ``dataset`` of a spec.
     ``gpu`` is the number of the GPU a checkpoint runs on. ``key`` opens an encrypted checkpoint; default:
-    $SKILLBANK_ENCRYPTION_KEY.
+    $SKILLBANK_ENCRYPTION_KEY. A checkpoint may compute in ``precision`` bf16; an ONNX file may be run by a ``provider`` of
+    onnxruntime other than cpu: cuda, tensorrt, openvino.
 
     Raises:
-        CheckpointError: it is missing, broken, closed, or does not fit the spec. SpecError: the spec is wrong.
+        CheckpointError: it is missing, broken, closed, or does not fit the spec. SpecError: the spec is wrong, or a choice.
+        ResourceError: onnxruntime has no such provider here.
     """
     sections = spec or {}
+    config.from_dict(config.Inference, {"precision": precision, "provider": provider})  # says what is allowed
     model = config.from_dict(config.Model, sections.get("model") or {})
     dataset = config.from_dict(config.Dataset, sections.get("dataset") or {})
     key = key if is_set(key) else os.environ.get(KEY) or None
-    return Classifier(predict.load(Path(path), model, dataset, gpu=gpu, key=key))
+    return Classifier(predict.load(Path(path), model, dataset, gpu=gpu, key=key, precision=precision, provider=provider))

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stgcn import config
-from stgcn.arrays import SkeletonSet
+from stgcn.arrays import SkeletonSet, valid_lengths
 from stgcn.augment import augmenter, prepared_first, random_choose, random_move
+from stgcn.buckets import gathered
 from stgcn.graph import Layout
 from stgcn.prepare import idle, prepare
 
@@ -28,7 +29,7 @@ log = logging.getLogger("stgcn")
 
 WORTH_PROCESSES = 64 * 2**20  # bytes of data below which starting a process costs more than it loads
 KEPT_AT_MOST = 2**30  # bytes of prepared sequences that are kept in memory, of both sets together
-SHUFFLE, AUGMENT, ROUND = 0, 1, 3  # the streams of random numbers; ``stgcn.module`` has 2
+SHUFFLE, AUGMENT, ROUND, BUCKET = 0, 1, 3, 4  # the streams of random numbers; ``stgcn.module`` has 2
 
 Prepared = Callable[[np.ndarray], np.ndarray]  # (C, T, V, M) -> (C, T, V, M), see ``stgcn.prepare``
 Changed = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # the same at random, see ``stgcn.augment``
@@ -104,6 +105,8 @@ class EpochSampler(Sampler[Key]):
             a later one before all have come. -1 draws all.
         classes: class ids (count,); where given, classes instead of sequences are drawn as often as one another, each
             going through its own sequences evenly.
+        lengths: frames of each sequence (count,); where given, batches hold sequences of like length.
+        batch: indices of a batch, of all replicas together.
         replicas: with several, the order is continued from its start until every replica has as many.
         rank: of this replica.
     """
@@ -117,9 +120,12 @@ class EpochSampler(Sampler[Key]):
         draws: int = 0,
         at_most: int = -1,
         classes: np.ndarray | None = None,
+        lengths: np.ndarray | None = None,
+        batch: int = 1,
         replicas: int = 1,
         rank: int = 0,
     ) -> None:
+        self.lengths, self.batch = lengths, batch
         self.count, self.seed, self.epoch = count, seed, epoch
         self.draws = drawn_in_epoch(count, draws, at_most)
         self.partial = self.draws < count
@@ -139,6 +145,8 @@ class EpochSampler(Sampler[Key]):
         drawn: Counter[int] = Counter()
         keys: list[Key] = []
         order = self._part(self.epoch) if self.partial else self._whole(self._shuffler(self.epoch))
+        if self.lengths is not None:
+            order = gathered(order, self.lengths, self.batch, np.random.default_rng([self.seed, BUCKET, self.epoch]))
         for index in order.tolist():
             keys.append((self.epoch, index, drawn[index]))
             drawn[index] += 1
@@ -268,6 +276,8 @@ class SkeletonData(pl.LightningDataModule):
             draws=self.settings.repeat_to,
             at_most=self.settings.draw_at_most,
             classes=self.train.skeletons.labels if self.settings.class_balance == "sampler" else None,
+            lengths=valid_lengths(self.train.skeletons.data) if self.settings.bucket_by_length else None,
+            batch=self.settings.batch_size * replicas,
             replicas=replicas,
             rank=rank,
         )

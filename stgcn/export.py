@@ -20,6 +20,7 @@ from stgcn.action import Started, started
 from stgcn.config import is_set
 from stgcn.description import CALIBRATION, KEY, class_names, num_joints, preparation_of
 from stgcn.errors import RefusedError, SpecError, TrainerError
+from stgcn.folded import folded
 from stgcn.fusion import Fused
 from stgcn.network import networks_of
 from stgcn.quiet import TREESPEC, quiet
@@ -161,13 +162,13 @@ class WithScores(nn.Module):
 
 
 def answering(network: nn.Module) -> tuple[nn.Module, list[str]]:
-    """What the ONNX file computes, and the names of its outputs."""
+    """What is compared with the ONNX file, and the names of its outputs."""
     return (WithScores(network), [OUTPUT, SCORES]) if isinstance(network, Fused) else (network, [OUTPUT])
 
 
 def write_onnx(network: nn.Module, path: Path, shape: InputShape, opset: int) -> None:
-    """Write ``network`` as one ONNX file; batch is dynamic, and so is time where ``shape`` leaves it open."""
-    answers, outputs = answering(network)
+    """Write ``network``, folded, as one ONNX file; batch is dynamic, and so is time where ``shape`` leaves it open."""
+    answers, outputs = answering(folded(network))
     masked = any(isinstance(part, Inputs) and part.masked for part in network.modules())
     traced = shape.frames or (MASKED_FRAMES if masked else TRACED_FRAMES)
     example = torch.zeros(2, shape.channels, traced, shape.joints, shape.persons)
@@ -183,7 +184,7 @@ def write_onnx(network: nn.Module, path: Path, shape: InputShape, opset: int) ->
             external_data=False,
             input_names=[INPUT],
             output_names=outputs,
-            dynamic_shapes={"x": dynamic},
+            dynamic_shapes=(dynamic,),  # by place: versions of torch differ in the names they look for
             opset_version=opset,
             verbose=False,
         )

@@ -9,7 +9,8 @@ looked up in the trace of one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, cast
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stgcn import toomcook
+from stgcn.folded import affine
 from stgcn.fusion import Fused
 from stgcn.masking import find
 from stgcn.model import STGCN, TEMPORAL_KERNEL, Block
@@ -24,7 +26,7 @@ from stgcn.model import STGCN, TEMPORAL_KERNEL, Block
 REACH = TEMPORAL_KERNEL // 2  # frames the temporal kernel looks to either side
 ROWS = 12_000  # frames * joints of the sequences that go through together: the activations of a block stay in the cache
 STEP = 8  # where padding counts, lengths are rounded up to multiples of it, so that more sequences go together
-WIDE = 128  # channels from which fewer products are worth the transforms around them
+WIDE = 64  # channels from which fewer products are worth the transforms around them
 
 
 class Layer(NamedTuple):
@@ -48,36 +50,51 @@ class Trace(NamedTuple):
     tail: Tensor  # (T_end + 1, C): sums over joints and the frames from each one on
 
 
-def arranged(network: nn.Module) -> nn.Module:
+def arranged(network: nn.Module, precision: str = "fp32") -> nn.Module:
     """``network`` as it is evaluated soonest, with its weights of now; itself where there is no better way.
 
-    What comes back maps (N, C, T, V, M) to logits (N, classes) as ``network`` does in evaluation, to rounding.
+    What comes back maps (N, C, T, V, M) to logits (N, classes) as ``network`` does in evaluation, to rounding: to that of
+    float32, or with ``precision`` bf16 to that of bfloat16.
     """
-    if next(network.parameters()).device.type != "cpu":
-        return network
     if isinstance(network, Fused):
-        fused = Fused({stream: arranged(part) for stream, part in network.networks.items()})
+        fused = Fused({stream: arranged(part, precision) for stream, part in network.networks.items()})
         fused.fusion = network.fusion
         return fused.eval()
-    return FastSTGCN(network) if isinstance(network, STGCN) else network
+    if isinstance(network, STGCN) and next(network.parameters()).device.type == "cpu":
+        return FastSTGCN(network, torch.bfloat16 if precision == "bf16" else torch.float32)
+    return Autocast(network) if precision == "bf16" else network
+
+
+class Autocast(nn.Module):
+    """Evaluates ``network`` with the products in bfloat16."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, classes), float32, of sequences (N, C, T, V, M)."""
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return cast(Tensor, self.network(x)).float()
 
 
 class FastSTGCN(nn.Module):
-    """Evaluates ``model``, a float32 network on the CPU, whose weights are copied.
+    """Evaluates ``model``, a float32 network on the CPU, whose weights are copied; between input and pooling in ``numbers``.
 
     Where padding counts, all sequences are as long as the array; where it is masked, each ends with its last frame.
     """
 
-    def __init__(self, model: STGCN) -> None:
+    def __init__(self, model: STGCN, numbers: torch.dtype = torch.float32) -> None:
         super().__init__()
+        self.numbers = numbers
         self.inputs = model.inputs
         self.traces: dict[int, Trace] = {}
         with torch.no_grad():
             joints = model.A.shape[-1]
-            scale, shift = _affine(model.data_bn)
+            scale, shift = affine(model.data_bn)
             self.scale, self.shift = scale.view(joints, -1), shift.view(joints, -1)  # (V, C)
             pairs = zip(model.st_gcn_networks, model.edge_importance, strict=True)
-            self.layers = [_folded(cast(Block, block), model.A * importance) for block, importance in pairs]
+            self.layers = [_folded(cast(Block, block), model.A * importance, numbers) for block, importance in pairs]
             self.head = nn.Linear(model.fcn.in_channels, model.fcn.out_channels)
             self.head.weight.copy_(model.fcn.weight.flatten(1))
             self.head.bias.copy_(cast(Tensor, model.fcn.bias))
@@ -93,9 +110,16 @@ class FastSTGCN(nn.Module):
         rows = x.permute(0, 4, 2, 3, 1).flatten(0, 1)  # (N*M, T, V, C)
         lengths = data.sum(dim=2).flatten() if masked else _lengths(rows)
         features = rows.new_zeros(len(rows), self.head.in_features)
-        for length, chosen in _groups(lengths, present.flatten(), rows.shape[1:3], 1 if masked else STEP):
+
+        def find_features(length: int, chosen: Tensor) -> Tensor:
             group = rows[chosen, :length].transpose(0, 1)  # (L, n, V, C)
-            features[chosen] = self._features(group, length if masked else rows.shape[1])
+            return self._features(group, length if masked else rows.shape[1])
+
+        groups = list(_groups(lengths, present.flatten(), rows.shape[1:3], 1 if masked else STEP))
+        if any(length < rows.shape[1] for length, _ in groups) and not masked:
+            self._trace(rows.shape[1])
+        for (_, chosen), found in zip(groups, _side_by_side(find_features, groups), strict=True):
+            features[chosen] = found
         features = features.view(*present.shape, -1).sum(dim=1) / present.sum(dim=1, keepdim=True)
         return cast(Tensor, self.head(features))
 
@@ -105,29 +129,42 @@ class FastSTGCN(nn.Module):
         joints = rows.shape[2]
         if trace and not len(rows):
             return (trace.tail[0] / ((len(trace.tail) - 1) * joints)).expand(rows.shape[1], -1)
-        x = torch.addcmul(self.shift, rows, self.scale)
+        x = torch.addcmul(self.shift, rows, self.scale).to(self.numbers)
         frames = total
         for index, layer in enumerate(self.layers):
             x = _through(layer, x, frames, trace and (trace.inputs[index], trace.mixed[index]))
             frames = math.ceil(frames / layer.stride)
-        sums = x.sum(dim=(0, 2))
+        sums = x.sum(dim=(0, 2), dtype=torch.float32)
         return (sums + trace.tail[len(x)] if trace else sums) / (frames * joints)
 
     def _trace(self, frames: int) -> Trace:
         """That of an empty sequence of so many frames; the last one is kept, as sets have one length and a trace is large."""
         if frames not in self.traces:
             self.traces.clear()
-            x = self.shift.expand(frames, 1, -1, -1)
+            x = self.shift.expand(frames, 1, -1, -1).to(self.numbers)
             inputs, mixed, left = [], [], frames
             for layer in self.layers:
                 inputs.append(x[:, 0])
                 mixed.append(_mixed(layer, x)[:, 0])
                 x = _through(layer, x, left, None)
                 left = math.ceil(left / layer.stride)
-            sums = x[:, 0].sum(dim=1)  # (T_end, C)
+            sums = x[:, 0].sum(dim=1, dtype=torch.float32)  # (T_end, C)
             tail = torch.cat([sums.flip(0).cumsum(0).flip(0), torch.zeros_like(sums[:1])])
             self.traces[frames] = Trace(inputs, mixed, tail)
         return self.traces[frames]
+
+
+def _side_by_side(work: Callable[[int, Tensor], Tensor], groups: list[tuple[int, Tensor]]) -> list[Tensor]:
+    """Features of all groups, each by one thread, so that threads need not wait for one another after every product."""
+    threads = torch.get_num_threads()
+    if threads == 1 or len(groups) < threads:
+        return [work(*group) for group in groups]
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            begun = [pool.submit(torch.no_grad()(work), *group) for group in reversed(groups)]  # the longest first
+            return [one.result() for one in reversed(begun)]
+    finally:
+        torch.set_num_threads(threads)  # threads begin with what was said last, in whichever thread
 
 
 def _through(layer: Layer, x: Tensor, total: int, empty: tuple[Tensor, Tensor] | None) -> Tensor:
@@ -172,16 +209,19 @@ def _mixed(layer: Layer, x: Tensor, out: Tensor | None = None) -> Tensor:
     return torch.clamp_min(y, 0, out=out)
 
 
-def _folded(block: Block, adjacency: Tensor) -> Layer:
-    """A block and the weighted graph (K, V, V) it works on."""
+def _folded(block: Block, adjacency: Tensor, numbers: torch.dtype) -> Layer:
+    """A block and the weighted graph (K, V, V) it works on.
+
+    Fewer products are for float32 alone: the sums around them would lose most of what a bfloat16 holds.
+    """
     partitions, joints, _ = adjacency.shape
     conv = cast(nn.Conv2d, block.tcn[2])
-    scale, shift = _affine(block.tcn[0])
+    scale, shift = affine(block.tcn[0])
     weight = block.gcn.conv.weight.view(partitions, len(scale), -1) * scale[:, None]  # (K, C', C)
     bias = cast(Tensor, block.gcn.conv.bias).view(partitions, -1)
-    last_scale, last_shift = _affine(block.tcn[3])
+    last_scale, last_shift = affine(block.tcn[3])
     kernel = conv.weight * last_scale[:, None, None, None]
-    if block.stride == 1 and len(scale) >= WIDE:
+    if block.stride == 1 and len(scale) >= WIDE and numbers == torch.float32:
         kernel = toomcook.kernel(kernel.flatten(2))
     else:
         kernel = kernel.contiguous(memory_format=torch.channels_last)
@@ -189,27 +229,19 @@ def _folded(block: Block, adjacency: Tensor) -> Layer:
     shortcut = None
     if isinstance(block.residual, nn.Sequential):
         side = cast(nn.Conv2d, block.residual[0])
-        side_scale, side_shift = _affine(block.residual[1])
+        side_scale, side_shift = affine(block.residual[1])
         shortcut = (side.weight.flatten(1) * side_scale[:, None]).T.contiguous()
         last = last + cast(Tensor, side.bias) * side_scale + side_shift
     return Layer(
-        adjacency.permute(2, 0, 1).reshape(joints * partitions, joints),
-        weight.permute(0, 2, 1).reshape(-1, len(scale)).contiguous(),
-        torch.einsum("kc,kvw->wc", bias, adjacency) * scale + shift,
-        kernel,
-        last,
-        shortcut,
+        adjacency.permute(2, 0, 1).reshape(joints * partitions, joints).to(numbers),
+        weight.permute(0, 2, 1).reshape(-1, len(scale)).contiguous().to(numbers),
+        (torch.einsum("kc,kvw->wc", bias, adjacency) * scale + shift).to(numbers),
+        kernel.to(numbers),
+        last.to(numbers),
+        None if shortcut is None else shortcut.to(numbers),
         block.residual is not None,
         block.stride,
     )
-
-
-def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """What a batch norm does in evaluation, as scale and shift."""
-    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
-    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-    scale = norm.weight / torch.sqrt(variance + norm.eps)
-    return scale, norm.bias - mean * scale
 
 
 def _lengths(rows: Tensor) -> Tensor:

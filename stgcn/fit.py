@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import multiprocessing
 import os
@@ -9,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ from stgcn.data import SkeletonData
 from stgcn.module import PoseClassifier
 from stgcn.quiet import TREESPEC, quiet
 from stgcn.status import StatusLog
+from stgcn.steering import Control, Steered, relayed
+
+if importlib.util.find_spec("tensorboard"):
+    importlib.import_module("torch.utils.tensorboard")  # with the rest: a warm process imports once what every training needs
 
 TALKERS = ("pytorch_lightning", "lightning_fabric", "lightning.pytorch")  # tips and notices
 # Lightning's warnings that do not hold here: small sets are in memory.
@@ -46,14 +51,16 @@ def fit(
     history: History,
     checkpoint: Path | None,
     key: str | None = None,
+    control: Control | None = None,
 ) -> History:
     """Train on ``gpus`` (none is the CPU), going on from ``checkpoint`` if there is one; returns what was done.
 
-    With a ``key`` the checkpoints are encrypted.
+    With a ``key`` the checkpoints are encrypted. ``control`` may end it after any validation; with one, the state after every
+    epoch is on the disk, so that whatever ends the training costs one epoch at most.
     """
     torch.backends.cudnn.deterministic = settings.cudnn.deterministic
     held = HoldingIO(key)
-    with quiet(TALKERS, ADVICE), shared(history, len(gpus)) as record, interruptible():
+    with quiet(TALKERS, ADVICE), shared(history, len(gpus), control) as (record, steer), interruptible():
         trainer = pl.Trainer(
             accelerator="cuda" if gpus else "cpu",
             devices=gpus or 1,
@@ -61,11 +68,14 @@ def fit(
             max_epochs=settings.num_epochs,
             check_val_every_n_epoch=settings.validation_interval,
             gradient_clip_val=settings.grad_clip or None,
+            accumulate_grad_batches=settings.accumulate_batches,
+            precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
             benchmark=settings.cudnn.benchmark,
             callbacks=[
                 Recorder(folder, status, record, settings.num_epochs),
                 *([EarlyStopping(settings.early_stopping, status, record)] if settings.early_stopping else []),
-                Checkpoints(folder, settings, held, record),
+                *([Steered(steer, status)] if steer else []),
+                Checkpoints(folder, settings, held, record, every=steer is not None),
             ],
             plugins=[held],
             logger=loggers,
@@ -124,13 +134,13 @@ def finish_wandb() -> None:
 
 
 @contextmanager
-def shared(history: History, processes: int) -> Iterator[History]:
-    """A history that the training processes can write to: with several of them, its lists live in a manager."""
+def shared(history: History, processes: int, control: Control | None) -> Iterator[tuple[History, Control | None]]:
+    """A history that the training processes can write to, and a control that they can ask; a manager connects several."""
     if processes < 2:
-        yield history
+        yield history, control
         return
-    with multiprocessing.Manager() as manager:
-        yield History(history.past, manager.list(history.rows), manager.list(history.checkpoints), history.last)
+    with multiprocessing.Manager() as manager, relayed(control, manager) if control else nullcontext() as steer:
+        yield History(history.past, manager.list(history.rows), manager.list(history.checkpoints), history.last), steer
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stgcn import delimited, npy, pickles
+from stgcn import delimited, npy, pickled, pickles
 from stgcn.errors import DataError
 
 EXPECTED = "expected two lists of the same length, (sample names, class ids)"
@@ -39,7 +39,7 @@ def read_labels(path: str | Path, label_map: Mapping[str, int] | None = None) ->
         return names, np.array(_ids_of(path, texts, column, label_map or {}), dtype=np.int64)
     try:
         content = _load(path)
-    except pickles.PickleRefused as error:
+    except pickled.PickleRefused as error:
         raise DataError(f"{path} cannot be read as labels: {error}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None

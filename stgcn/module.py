@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from stgcn import calibration, config, fast
+from stgcn import calibration, config, fast, fast_training
 from stgcn.averaging import Average
 from stgcn.description import KEY
 from stgcn.errors import TrainerError
@@ -111,7 +112,8 @@ class PoseClassifier(pl.LightningModule):
             TrainerError: it is not finite.
         """
         mixed = self._mixed(*batch, batch_idx)
-        scores = _scores(self.model, mixed.sequences)
+        forward = fast_training.logits if self.settings.arrangement == "fast" else None
+        scores = _scores(self.model, mixed.sequences, forward).float()
         loss = torch.stack([self._loss(logits, mixed) for logits in scores]).sum()
         shown = loss.detach() / len(scores)
         self._require_finite("loss", shown.item())
@@ -147,7 +149,8 @@ class PoseClassifier(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the scores of a batch of validation sequences."""
         sequences, labels = batch
-        self.validated.append((_scores(self.evaluated[0], sequences), labels))
+        with torch.autocast(sequences.device.type, enabled=False):  # as it will be evaluated
+            self.validated.append((_scores(self.evaluated[0], sequences), labels))
 
     def on_train_start(self) -> None:
         """Bring what lies beside the network to its device, and OneCycle to the start of its epoch."""
@@ -156,7 +159,7 @@ class PoseClassifier(pl.LightningModule):
         schedule = self.lr_schedulers()
         if self.settings.optim.lr_scheduler == BY_STEP and self.global_step:
             assert isinstance(schedule, LRScheduler)
-            schedule.last_epoch = self.first_epoch * int(self.trainer.num_training_batches) - 1
+            schedule.last_epoch = self.first_epoch * self._steps() - 1
             schedule.step()  # a checkpoint from within an epoch is further
 
     def on_train_epoch_start(self) -> None:
@@ -248,12 +251,14 @@ class PoseClassifier(pl.LightningModule):
         groups = self.tuning.groups(self.model, optim) if self.tuning else [{"params": list(self.model.parameters())}]
         optimizer = build_optimizer(groups if optim.decay_norms else without_decay_of_norms(groups), optim)
         by_step = optim.lr_scheduler == BY_STEP
-        epochs = self.settings.num_epochs
-        steps = int(self.trainer.estimated_stepping_batches) // epochs if by_step else 1
-        scheduler = build_scheduler(optimizer, optim, epochs, steps)
+        scheduler = build_scheduler(optimizer, optim, self.settings.num_epochs, self._steps() if by_step else 1)
         # AutoReduce is stepped in on_train_epoch_end: Lightning would do it after the checkpoint is written
         plan = {"scheduler": scheduler, "interval": "step" if by_step else "epoch", "reduce_on_plateau": False}
         return {"optimizer": optimizer, "lr_scheduler": plan}
+
+    def _steps(self) -> int:
+        """Of the optimiser, in an epoch."""
+        return int(self.trainer.estimated_stepping_batches) // self.settings.num_epochs
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Step all schedules but AutoReduce, as Lightning asks at the end of an epoch or a step."""
@@ -283,12 +288,12 @@ class PoseClassifier(pl.LightningModule):
         steps.load_state_dict(dict.fromkeys(("ready", "completed"), checkpoint["global_step"]))
 
 
-def _scores(model: nn.Module, sequences: Tensor) -> Tensor:
-    """Logits (S, n, classes) of the streams of a network; a plain one is one."""
-    if isinstance(model, Fused):
+def _scores(model: nn.Module, sequences: Tensor, forward: Callable[[nn.Module, Tensor], Tensor] | None = None) -> Tensor:
+    """Logits (S, n, classes) of the streams of a network, each by ``forward``; a plain one is one."""
+    if isinstance(model, Fused) and forward is None:
         return model.scores(sequences)
-    logits: Tensor = model(sequences)
-    return logits[None]
+    networks = model.networks.values() if isinstance(model, Fused) else [model]
+    return torch.stack([forward(network, sequences) if forward else network(sequences) for network in networks])
 
 
 def epoch_seed(seed: int, epoch: int, rank: int) -> int:

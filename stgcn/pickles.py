@@ -7,88 +7,30 @@ with plain keys where the caller asks for them. Of a large file, long arrays sta
 from __future__ import annotations
 
 import io
-import math
 import pickletools
-import re
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
+from stgcn.pickled import (
+    ALLOWED,
+    Array,
+    Dtype,
+    Global,
+    PickleRefused,
+    Span,
+    encode,
+    finished,
+    make_array,
+    make_dtype,
+    make_scalar,
+    need,
+)
 
 MAX_BYTES = 64 * 2**20
 MAX_OPCODES = 10_000_000
 LONG = 1024  # bytes from which the content of an array is left in the file
-ALLOWED = "lists, tuples, strings, numbers and numpy arrays"
-
-
-class PickleRefused(ValueError):
-    """The pickle holds what is not plain data, or is broken; says which."""
-
-
-class _Span:
-    """Bytes, or Latin-1 characters written as UTF-8, that stay in the file."""
-
-    def __init__(self, path: Path, offset: int, length: int, is_text: bool) -> None:
-        self.path, self.offset, self.length, self.is_text = path, offset, length, is_text
-
-    def read(self) -> bytes:
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            content = file.read(self.length)
-        if len(content) != self.length:
-            raise PickleRefused("it was cut short while it was read")
-        return content.decode("utf-8").encode("latin-1") if self.is_text else content
-
-
-class StoredArray:
-    """A numpy array whose numbers are still in the pickle; ``numpy.asarray`` reads them (PickleRefused: they do not fit)."""
-
-    def __init__(self, span: _Span, dtype: _Dtype, shape: tuple[int, ...], order: str) -> None:
-        self.span, self.shape, self.dtype = span, shape, dtype.dtype
-        self._dtype, self._order = dtype, order
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        try:
-            array = _array(self.span.read(), self._dtype, self.shape, self._order)
-        except (OSError, UnicodeError) as error:
-            raise PickleRefused(f"an array in it cannot be read ({str(error)[:100]})") from None
-        return np.array(array, dtype=dtype) if dtype is not None or copy else array
-
-
-class _Global:
-    """A name that may appear in a pickle of numpy data; a token, never imported."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-class _Dtype:
-    """A numpy dtype in the making."""
-
-    def __init__(self, code: str) -> None:
-        self.dtype = np.dtype(code)
-
-    def build(self, state: Any) -> None:
-        _need(isinstance(state, tuple) and len(state) >= 3 and state[2] is None, "a structured numpy dtype")
-        order = state[1]
-        _need(order in ("<", ">", "|", "="), "a numpy dtype without a byte order")
-        self.dtype = self.dtype.newbyteorder(order)
-
-
-class _Array:
-    """A numpy array in the making."""
-
-    def __init__(self) -> None:
-        self.places: list[int] = []  # where the memo has it
-        self.value: np.ndarray | StoredArray | None = None
-
-    def build(self, state: Any) -> None:
-        _need(isinstance(state, tuple) and len(state) == 5, "a numpy array of unknown form")
-        _version, shape, dtype, fortran, content = state
-        self.value = _array(content, dtype, shape, "F" if fortran is True else "C")
 
 
 def loads(content: bytes) -> Any:
@@ -107,7 +49,7 @@ def loads(content: bytes) -> Any:
 def load(path: str | Path) -> Any:
     """Rebuild the plain data of the pickle in a file of any size, dicts with plain keys included.
 
-    Arrays of LONG bytes or more are StoredArray, of which memory holds nothing; the rest is bounded by the file's size.
+    Arrays of LONG bytes or more are pickled.StoredArray, of which memory holds nothing; the rest is bounded by the file's size.
 
     Raises:
         PickleRefused: anything else than plain data is in it, or it is cut short.
@@ -153,7 +95,7 @@ def _content(file: BinaryIO, size: int, path: Path, width: int, is_text: bool) -
         raise ValueError("it ends too early")
     if length >= LONG:
         file.seek(length, io.SEEK_CUR)
-        return _Span(path, offset, length, is_text)
+        return Span(path, offset, length, is_text)
     return str(file.read(length), "utf-8", "surrogatepass") if is_text else file.read(length)
 
 
@@ -237,29 +179,29 @@ class _Reader:
     def memoize(self, index: int | None) -> None:
         index, item = len(self.memo) if index is None else index, self.stack[-1]
         self.memo[index] = item
-        if isinstance(item, _Array):
+        if isinstance(item, Array):
             item.places.append(index)
 
     def find_global(self, name: str) -> None:
         if name not in _GLOBALS:
             raise PickleRefused(f"it refers to {name[:200]!r}, which is refused; allowed are {ALLOWED}")
-        self.stack.append(_Global(_GLOBALS[name]))
+        self.stack.append(Global(_GLOBALS[name]))
 
     def stack_global(self, _: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
-        _need(isinstance(name, str) and isinstance(module, str), "a name that is not text")
+        need(isinstance(name, str) and isinstance(module, str), "a name that is not text")
         self.find_global(f"{module}.{name}")
 
     def reduce(self, _: Any) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
-        _need(isinstance(function, _Global) and isinstance(arguments, tuple), "a call of something that is not a function")
+        need(isinstance(function, Global) and isinstance(arguments, tuple), "a call of something that is not a function")
         makers: dict[str, Callable[..., Any]] = {
-            "reconstruct": lambda *_: _Array(),
-            "frombuffer": _array_of_buffer,
-            "scalar": _scalar,
-            "dtype": _dtype,
+            "reconstruct": lambda *_: Array(),
+            "frombuffer": make_array,
+            "scalar": make_scalar,
+            "dtype": make_dtype,
             "bytes": lambda: b"",
-            "encode": _encode,
+            "encode": encode,
         }
         maker = makers.get(function.name)
         if maker is None:
@@ -277,10 +219,10 @@ class _Reader:
 
     def build(self, _: Any) -> None:
         state, target = self.stack.pop(), self.stack[-1]
-        _need(isinstance(target, _Array | _Dtype), "an object with a state")
+        need(isinstance(target, Array | Dtype), "an object with a state")
         self.charge(state)
         target.build(state)
-        if isinstance(target, _Array):  # it is made: whoever names it means the array
+        if isinstance(target, Array):  # it is made: whoever names it means the array
             made: Any = target.value
             self.stack[-1] = made
             self.memo.update((index, made) for index in target.places if self.memo.get(index) is target)
@@ -289,11 +231,11 @@ class _Reader:
 def _set_items(target: Any, items: list[Any]) -> None:
     if not isinstance(target, dict):
         raise PickleRefused("it sets keys of something that is not a dict")
-    _need(len(items) % 2 == 0, "a dict with a key that has no value")
+    need(len(items) % 2 == 0, "a dict with a key that has no value")
     for key, value in zip(items[::2], items[1::2], strict=True):
         # nothing deep or of a chosen hash: those could stop or crash a reader
         plain = key is None or type(key) in (str, bytes, bool) or (type(key) is int and abs(key) < 2**31)
-        _need(plain, "a dict with keys that are neither text nor small numbers")
+        need(plain, "a dict with keys that are neither text nor small numbers")
         target[key] = value
 
 
@@ -303,91 +245,25 @@ def _check(item: Any) -> None:
     waiting: list[Any] = [item]
     while waiting:
         item = waiting.pop()
-        _need(not isinstance(item, _Global | _Dtype | _Array), "a class, a function or an unfinished array")
+        need(not isinstance(item, Global | Dtype | Array), "a class, a function or an unfinished array")
         if isinstance(item, list | tuple | dict) and id(item) not in seen:
             seen.add(id(item))
             waiting.extend(item.values() if isinstance(item, dict) else item)
-
-
-def _need(condition: object, otherwise: str) -> None:
-    if not condition:
-        raise PickleRefused(f"it holds {otherwise}; allowed are {ALLOWED}")
 
 
 def _value(item: Any) -> Any:
     """Take numpy arrays out of their making, down to the members of the members of ``item``."""
     if isinstance(item, list | tuple):
         return [_members(member) for member in item]
-    return _finished(item)
+    return finished(item)
 
 
 def _members(item: Any) -> Any:
     if isinstance(item, list | tuple):
-        return [_finished(member) for member in item]
-    return _finished(item)
+        return [finished(member) for member in item]
+    return finished(item)
 
 
-def _finished(item: Any) -> Any:
-    if isinstance(item, _Array):
-        _need(item.value is not None, "a numpy array without content")
-        return item.value
-    _need(not isinstance(item, _Global | _Dtype), "a class or function")
-    return item
-
-
-def _encode(text: Any, encoding: Any) -> Any:
-    """Bytes, as Python 3 writes them in pickles of protocol 2 and below."""
-    if isinstance(text, _Span) and text.is_text and encoding == "latin1":
-        return text
-    _need(isinstance(text, str) and encoding == "latin1", "text in an unknown encoding")
-    return bytes(text, "latin-1")
-
-
-def _dtype(code: Any, *_: Any) -> _Dtype:
-    _need(isinstance(code, str) and _DTYPE_CODE.fullmatch(code), "a numpy dtype of unknown kind")
-    return _Dtype(code)
-
-
-def _array(content: Any, dtype: Any, shape: Any, order: Any) -> Any:
-    _need(isinstance(dtype, _Dtype), "a numpy array without a dtype")
-    sizes = isinstance(shape, tuple) and all(type(n) is int and 0 <= n <= 2**40 for n in shape) and len(shape) <= 8
-    _need(sizes and order in ("C", "F"), "a numpy array of unknown shape")
-    if isinstance(content, _Span):
-        return _stored(content, dtype, shape, order)
-    if isinstance(content, str):  # bytes of Python 2
-        content = content.encode("latin-1")
-    if dtype.dtype.kind == "O":
-        _need(isinstance(content, list) and len(content) == math.prod(shape), "a numpy array whose content does not fit")
-        flat = np.empty(len(content), dtype=object)
-        for i, item in enumerate(content):  # one by one: numpy would look into lists and arrays
-            flat[i] = _finished(item)
-        return flat.reshape(shape, order=order)
-    fits = isinstance(content, bytes | bytearray) and len(content) == math.prod(shape) * dtype.dtype.itemsize
-    _need(fits and dtype.dtype.itemsize, "a numpy array whose content does not fit its shape")
-    if dtype.dtype.kind == "U":
-        points = np.frombuffer(content, dtype=np.dtype("u4").newbyteorder(dtype.dtype.byteorder))
-        _need(points.max(initial=0) <= sys.maxunicode, "text that is not Unicode")
-    return np.frombuffer(content, dtype=dtype.dtype).reshape(shape, order=order)
-
-
-def _stored(span: _Span, dtype: _Dtype, shape: tuple[int, ...], order: str) -> StoredArray:
-    size = math.prod(shape) * dtype.dtype.itemsize
-    _need(dtype.dtype.kind in "biuf" and size, "a long numpy array that is not of numbers")
-    least, most = (-(-span.length // 2), span.length) if span.is_text else (span.length, span.length)
-    _need(least <= size <= most, "a numpy array whose content does not fit its shape")
-    return StoredArray(span, dtype, shape, order)
-
-
-def _array_of_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> Any:
-    return _array(content, dtype, shape, order)
-
-
-def _scalar(dtype: Any, content: Any) -> Any:
-    _need(not isinstance(content, _Span), "a number of many bytes")
-    return _array(content, dtype, (1,), "C")[0]
-
-
-_DTYPE_CODE = re.compile(r"[biufSUO]\d{1,9}")
 _NUMPY = {
     "multiarray._reconstruct": "reconstruct",
     "multiarray.scalar": "scalar",

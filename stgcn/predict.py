@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from stgcn import arrays, config
+from stgcn import arrays, config, sessions
 from stgcn.action import Started, choose_gpus
 from stgcn.calibration import softmax
 from stgcn.config import is_set
@@ -64,7 +64,13 @@ class TorchPredictor:
     """A checkpoint on the CPU or on one GPU."""
 
     def __init__(
-        self, path: Path, model: config.Model, dataset: config.Dataset, gpu: int | None, key: str | None = None
+        self,
+        path: Path,
+        model: config.Model,
+        dataset: config.Dataset,
+        gpu: int | None,
+        key: str | None = None,
+        precision: str = "fp32",
     ) -> None:
         import torch
 
@@ -72,7 +78,7 @@ class TorchPredictor:
 
         network, self._description = checkpoint.network(checkpoint.read(path, key), model, dataset)
         self.device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
-        self.network: Any = fast.arranged(network.eval().to(self.device))
+        self.network: Any = fast.arranged(network.eval().to(self.device), precision)
         self.fused = "fusion" in self._description
         self.shape: tuple[int | None, ...] = (
             *(None, self._description["input_channels"]),
@@ -101,10 +107,10 @@ class TorchPredictor:
 
 
 class OnnxPredictor:
-    """An ONNX file in onnxruntime, on the CPU."""
+    """An ONNX file in onnxruntime."""
 
-    def __init__(self, path: Path, model: config.Model, dataset: config.Dataset) -> None:
-        self.session = _onnx_session(path)
+    def __init__(self, path: Path, model: config.Model, dataset: config.Dataset, provider: str = "cpu") -> None:
+        self.session = sessions.open_session(path, provider)
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 5:
             raise CheckpointError(f"{path} is not a pose classifier: its inputs are {[(i.name, i.shape) for i in inputs]}")
@@ -114,6 +120,7 @@ class OnnxPredictor:
         if problems:
             raise CheckpointError([f"{path} does not fit the spec: {problem}" for problem in problems])
         self.fused = "fusion" in self._description and len(outputs) > 1
+        self.cut = self._description.get("padding") == "masked" and self.shape[2] is None
 
     def logits(self, batch: np.ndarray) -> np.ndarray:
         """float32 (n, C, T, V, M) -> float32 (n, classes)."""
@@ -128,6 +135,13 @@ class OnnxPredictor:
         if self.shape[0] == 1 and len(batch) > 1:  # exported for a single sequence
             single = [self._run(batch[i : i + 1], outputs) for i in range(len(batch))]
             return [np.concatenate(parts) for parts in zip(*single, strict=True)]
+        if not self.cut:
+            return self._computed(batch, outputs)
+        parts = [(chosen, self._computed(batch[chosen, :, :length], outputs)) for chosen, length in sessions.by_length(batch)]
+        order = np.argsort(np.concatenate([chosen for chosen, _ in parts]))
+        return [np.concatenate(answers)[order] for answers in zip(*(found for _, found in parts), strict=True)]
+
+    def _computed(self, batch: np.ndarray, outputs: list[str]) -> list[np.ndarray]:
         results: list[np.ndarray] = self.session.run(outputs, {self.input: np.ascontiguousarray(batch)})
         return results
 
@@ -157,19 +171,36 @@ class OnnxPredictor:
 
 
 def load(
-    path: str | Path, model: config.Model, dataset: config.Dataset, *, gpu: int | None = None, key: str | None = None
+    path: str | Path,
+    model: config.Model,
+    dataset: config.Dataset,
+    *,
+    gpu: int | None = None,
+    key: str | None = None,
+    precision: str = "fp32",
+    provider: str = "cpu",
 ) -> Predictor:
     """Load a model by its suffix: .onnx, else a checkpoint. ``model`` and ``dataset`` are those of the spec.
 
-    ``key`` is the passphrase of an encrypted checkpoint.
+    ``key`` is the passphrase of an encrypted checkpoint, which computes in ``precision``; ``provider`` runs an ONNX file.
 
     Raises:
-        CheckpointError: it is missing, broken, or does not fit the spec.
+        CheckpointError: it is missing, broken, or does not fit the spec. SpecError: a choice that is not for such a file.
+        ResourceError: onnxruntime has no such provider here.
     """
     path = Path(path)
-    if path.suffix == ".onnx":
-        return OnnxPredictor(path, model, dataset)
-    return TorchPredictor(path, model, dataset, gpu, key)
+    onnx = path.suffix == ".onnx"
+    if onnx and precision != "fp32":
+        raise SpecError(
+            f"precision is {precision}: an ONNX file computes in what it was exported in, fp32; bf16 is for checkpoints"
+        )
+    if not onnx and provider != "cpu":
+        raise SpecError(
+            f"provider is {provider}: execution providers run ONNX files; a checkpoint runs on num_gpus and gpu_ids"
+        )
+    if onnx:
+        return OnnxPredictor(path, model, dataset, provider)
+    return TorchPredictor(path, model, dataset, gpu, key, precision)
 
 
 def prepare(action: Started, name: str, *, need_labels: bool) -> tuple[Predictor, arrays.SkeletonSet]:
@@ -187,7 +218,8 @@ def prepare(action: Started, name: str, *, need_labels: bool) -> tuple[Predictor
     action.status.write("RUNNING", f"Loading checkpoint: {own.checkpoint}")
     gpus = [] if Path(own.checkpoint).suffix == ".onnx" else choose_gpus(name, own.num_gpus, own.gpu_ids)
     gpu = gpus[0] if gpus else None
-    predictor = load(own.checkpoint, settings.model, settings.dataset, gpu=gpu, key=settings.encryption_key)
+    how = {"precision": own.precision, "provider": own.provider}
+    predictor = load(own.checkpoint, settings.model, settings.dataset, gpu=gpu, key=settings.encryption_key, **how)
     described = predictor.describe()
     skeletons = arrays.read_set(
         "test",
@@ -365,16 +397,3 @@ def _parsed(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _onnx_session(path: Path) -> Any:
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exception types have no common base of theirs
-        raise CheckpointError(f"{path} cannot be read as ONNX: {str(error).splitlines()[0][:200]}") from None

@@ -7,18 +7,19 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from stgcn import errors
+from stgcn import discreet, errors
 from stgcn.files import make_folder, plain, unwritable
 
 Status = Literal["STARTED", "RUNNING", "SUCCESS", "FAILURE", "SKIPPED"]
 FILE_NAME = "status.json"
+ENDED = {143: "terminated by SIGTERM", 130: "interrupted by Ctrl-C"}  # exit codes that stand for a signal
 DURATIONS = ("time_per_epoch", "time_per_step", "eta")
 
 # The first that fits is how the failure line begins.
@@ -43,10 +44,11 @@ class Terminated(SystemExit):
 
 
 class StatusLog:
-    """Appends lines to ``<folder>/status.json``."""
+    """Appends lines to ``<folder>/status.json``; secrets, those given among them, read ``***`` there."""
 
-    def __init__(self, folder: str | Path, action: str) -> None:
+    def __init__(self, folder: str | Path, action: str, secrets: Iterable[str] = ()) -> None:
         self.action = action
+        self._secrets = discreet.secrets(secrets)
         self.path = make_folder(folder) / FILE_NAME
 
     def write(
@@ -74,7 +76,7 @@ class StatusLog:
         line |= {key: _duration(value) if key in DURATIONS else value for key, value in progress.items()}
         if kpi is not None:
             line["kpi"] = kpi
-        text = json.dumps(plain(line), ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(discreet.clean(plain(line), self._secrets), ensure_ascii=False, allow_nan=False) + "\n"
         try:
             self._append(text.encode(errors="backslashreplace"))  # JSON reads that back
         except OSError as error:
@@ -91,7 +93,7 @@ class StatusLog:
 
 
 @contextmanager
-def session(folder: str | Path, action: str) -> Iterator[StatusLog]:
+def session(folder: str | Path, action: str, secrets: Iterable[str] = ()) -> Iterator[StatusLog]:
     """Run an action between its first and its truthful last line: SUCCESS, or FAILURE whatever ends it.
 
     In the main thread SIGTERM raises ``Terminated``, unless somebody handles it already.
@@ -99,7 +101,7 @@ def session(folder: str | Path, action: str) -> Iterator[StatusLog]:
     Raises:
         ResourceError: the folder cannot be written.
     """
-    log = StatusLog(folder, action)
+    log = StatusLog(folder, action, secrets)
     log.write("STARTED", f"Starting Pose Classification {action}.")
     try:
         with _sigterm_raises():
@@ -114,6 +116,8 @@ def session(folder: str | Path, action: str) -> Iterator[StatusLog]:
 def failure_message(error: BaseException) -> str:
     """The message of a failure line: TAO's prefix for the kind of error, and what the error says."""
     says = str(error) or type(error).__name__
+    if isinstance(error, SystemExit) and error.code in ENDED:
+        says = ENDED[error.code]
     for kinds, prefix in FAILURE_PREFIXES:
         if isinstance(error, kinds):
             return prefix + says

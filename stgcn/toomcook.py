@@ -7,6 +7,10 @@ Nine outputs of nine taps are three outputs of three taps twice over, and three 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +18,9 @@ from torch import Tensor
 TAPS = 9
 TILE = 9  # frames that come out together
 SEEN = TILE + TAPS - 1  # frames that go into them
+REACH = TAPS // 2
+PRODUCTS = 25
+TOGETHER = 136  # rows of tiles that go through the products together
 
 
 def _three() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -47,15 +54,96 @@ def kernel(weight: Tensor) -> Tensor:
 def convolve(x: Tensor, kernel: Tensor) -> Tensor:
     """(9 * tiles + 9, R, C) frames -> (9 * tiles, R, C'): what a convolution of nine taps over the frames gives.
 
-    The last of the frames is not looked at.
+    Some rows of some tiles go through all three steps at a time, so that what lies between them stays in the cache; the frames
+    that a tile sees lie one after the other, so that nothing is copied. The last of the frames is not looked at.
     """
     frames, rows, channels = x.shape
-    tiles = frames // TILE - 1
-    phases = x.view(tiles + 1, TILE, rows * channels).transpose(0, 1).contiguous().view(TILE, -1)
-    size, step = tiles * rows * channels, rows * channels
-    into = torch.from_numpy(INTO).float()
-    sums = torch.mm(into[:, :TILE], phases[:, :size])
-    sums.addmm_(into[:, TILE:], phases[: SEEN - TILE, step : step + size])
-    mixed = torch.bmm(sums.view(len(INTO), tiles * rows, channels), kernel)
-    out = torch.mm(torch.from_numpy(OUT).float(), mixed.view(len(INTO), -1))
-    return out.view(TILE, tiles, rows, -1).transpose(0, 1).reshape(TILE * tiles, rows, -1)
+    wide = kernel.shape[2]
+    into, back = _matrices(x)
+    source, target = x.view(frames, -1), x.new_empty(frames - TILE, rows * wide)
+    for tiles, part in _chunks(frames, rows):
+        sums = _transformed(into, source, tiles, part, channels, SEEN)
+        mixed = torch.bmm(sums, kernel)
+        for place, frame, size in _places(tiles, part, wide):
+            out = target[frame : frame + TILE, part.start * wide : part.stop * wide]
+            torch.mm(back, mixed.view(PRODUCTS, -1)[:, place : place + size], out=out)
+    return target.view(frames - TILE, rows, wide)
+
+
+class Convolution(torch.autograd.Function):
+    """The convolution over time of a training: (T, R, C) and (C', C, 9) -> (T, R, C'), zeros around it, stride 1.
+
+    Its gradients are the same algorithm read backwards, with as many products again for the input and for the weights.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        """The convolution."""
+        frames = x.shape[0]
+        room = x.new_zeros(_padded(frames), *x.shape[1:])
+        room[REACH : REACH + frames] = x
+        taps = torch.from_numpy(TAPS_TO).to(x.dtype)
+        wide, channels, _ = weight.shape
+        products = torch.mm(taps, weight.permute(2, 1, 0).reshape(TAPS, -1)).view(PRODUCTS, channels, wide)
+        ctx.save_for_backward(room, products)
+        ctx.frames = frames
+        return convolve(room, products)[:frames]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients of the input and of the weights."""
+        room, products = ctx.saved_tensors
+        total, rows, channels = room.shape
+        wide = products.shape[2]
+        into, back = _matrices(room)
+        source = room.view(total, -1)
+        given = gradient.new_zeros(total, rows * wide)
+        given[: ctx.frames] = gradient.reshape(ctx.frames, -1)
+        found = torch.zeros_like(room).view(total, -1)
+        weights = torch.zeros_like(products)
+        turned = products.transpose(1, 2)
+        for tiles, part in _chunks(total, rows):
+            sums = _transformed(into, source, tiles, part, channels, SEEN)
+            pulled = _transformed(back.T, given, tiles, part, wide, TILE)
+            weights.baddbmm_(sums.transpose(1, 2), pulled)
+            pushed = torch.bmm(pulled, turned).view(PRODUCTS, -1)
+            for place, frame, size in _places(tiles, part, channels):
+                target = found[frame : frame + SEEN, part.start * channels : part.stop * channels]
+                target.addmm_(into.T, pushed[:, place : place + size])  # neighbouring tiles see the same frames
+        taps = torch.mm(torch.from_numpy(TAPS_TO).to(room.dtype).T, weights.view(PRODUCTS, -1)).view(TAPS, channels, wide)
+        return found.view_as(room)[REACH : REACH + ctx.frames], taps.permute(2, 1, 0)
+
+
+def _padded(frames: int) -> int:
+    """Frames that ``convolve`` wants for so many."""
+    return TILE * (math.ceil(frames / TILE) + 1)
+
+
+def _matrices(like: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(INTO).to(like.dtype), torch.from_numpy(OUT).to(like.dtype)
+
+
+def _chunks(frames: int, rows: int) -> Iterator[tuple[range, slice]]:
+    """What goes through together: the first frames of some tiles, and some rows."""
+    firsts = range(0, frames - TILE, TILE)
+    for first in range(0, rows, TOGETHER):
+        part = slice(first, min(rows, first + TOGETHER))
+        count = max(1, TOGETHER // (part.stop - part.start))
+        for index in range(0, len(firsts), count):
+            yield firsts[index : index + count], part
+
+
+def _places(tiles: range, part: slice, channels: int) -> Iterator[tuple[int, int, int]]:
+    """Where each tile of a chunk lies within a buffer of the chunk, its first frame, and how many columns it has."""
+    size = (part.stop - part.start) * channels
+    for index, frame in enumerate(tiles):
+        yield index * size, frame, size
+
+
+def _transformed(matrix: Tensor, source: Tensor, tiles: range, part: slice, channels: int, seen: int) -> Tensor:
+    """The matrix (25, seen) times the frames that each tile sees: (25, tiles * rows, C)."""
+    out = source.new_empty(PRODUCTS, len(tiles) * (part.stop - part.start) * channels)
+    for place, frame, size in _places(tiles, part, channels):
+        window = source[frame : frame + seen, part.start * channels : part.stop * channels]
+        torch.mm(matrix, window, out=out[:, place : place + size])
+    return out.view(PRODUCTS, -1, channels)

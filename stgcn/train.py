@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from stgcn import adapt, arrays, config, consistency, cost, crypto, files, finetune, folds, unheard
+from stgcn import adapt, arrays, config, consistency, cost, crypto, files, finetune, folds, precision, unheard
 from stgcn.action import choose_gpus, redacted, started
 from stgcn.augment import window_note
 from stgcn.callbacks import LATEST, History
@@ -32,12 +32,13 @@ from stgcn.module import PoseClassifier
 from stgcn.network import build
 from stgcn.prepare import sizes
 from stgcn.status import StatusLog
+from stgcn.steering import Control, Noted
 
 log = logging.getLogger("stgcn")
 
 
-def run(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Train as ``spec`` says.
+def run(spec: Mapping[str, Any], control: Control | None = None) -> dict[str, Any]:
+    """Train as ``spec`` says; ``control`` may end the training after any validation, and what it leaves can be resumed.
 
     Returns:
         ``metrics``, ``artifacts`` by name, and ``checkpoints``.
@@ -46,10 +47,10 @@ def run(spec: Mapping[str, Any]) -> dict[str, Any]:
         TrainerError: a mistake in the spec, the data, a checkpoint or the resources, or a training that diverged.
     """
     with started("train", spec) as (settings, folder, status):
-        return main(settings, folder, status)
+        return main(settings, folder, status, Noted(control) if control else None)
 
 
-def main(settings: config.TrainSpec, folder: Path, status: StatusLog) -> dict[str, Any]:
+def main(settings: config.TrainSpec, folder: Path, status: StatusLog, control: Noted | None = None) -> dict[str, Any]:
     """Check everything, build everything, fit, and say what came out."""
     began = time.perf_counter()
     check_spec(settings)
@@ -64,6 +65,8 @@ def main(settings: config.TrainSpec, folder: Path, status: StatusLog) -> dict[st
     facts = {s.split: arrays.facts(s, settings.dataset.label_map) for s in (train, val)}
     files.write_json(folder / "data_facts.json", {**facts, "inspection": before.kept(checked)})
 
+    settings, arithmetic = computed(settings, gpus)
+    tell(status, arithmetic)
     seed = seed_everything(settings.train.seed)
     network = build_network(settings)
     description = describe(
@@ -73,6 +76,7 @@ def main(settings: config.TrainSpec, folder: Path, status: StatusLog) -> dict[st
         num_persons=prepared_sizes(settings.dataset, train)[1],
     ) | {"spec": redacted(settings), "trained_on": {split: trained_on(told) for split, told in facts.items()}}
     transfer: dict[str, Any] = {f"{split}_sequences": told["sequences"] for split, told in facts.items()}
+    transfer["precision"] = settings.train.precision
     transfer["drawn_per_epoch"] = drawn(settings.dataset, train)
     if pretrained:
         facts_of_start, said = start_from(network, pretrained, description, settings.train)
@@ -108,11 +112,14 @@ def main(settings: config.TrainSpec, folder: Path, status: StatusLog) -> dict[st
         history=history,
         checkpoint=resumed.path if resumed else None,
         key=settings.encryption_key if is_set(settings.encryption_key) else None,
+        control=control,
     )
     status.write("RUNNING", "Train finished successfully.")
     shape = (settings.model.input_channels, description["window"], layout.num_joints, description["num_persons"])
     transfer["gflop_per_sequence"] = cost.gflop_per_sequence(network, shape)
-    if history.rows[-1]["epoch"] + 1 < settings.train.num_epochs:
+    if control and control.stopped is not None:
+        transfer["stopped_epoch"] = control.stopped
+    elif history.rows[-1]["epoch"] + 1 < settings.train.num_epochs:
         transfer["stopped_early"] = history.rows[-1]["epoch"]
     return outcome(folder, history, network, gpus, time.perf_counter() - began, transfer)
 
@@ -125,6 +132,14 @@ def adapted(
     if resumed and resumed.description:
         dataset = replace(dataset, preparation=preparation_of(resumed.description))
     return replace(settings, dataset=dataset), said
+
+
+def computed(settings: config.TrainSpec, gpus: list[int]) -> tuple[config.TrainSpec, list[str]]:
+    """The settings with the precision that the training computes with, and a line where that had to be found out."""
+    wanted = settings.train.precision
+    found = precision.chosen(wanted, settings.model.model_type, gpu=bool(gpus))
+    said = [f"train.precision=auto: {found} on this machine with {settings.model.model_type}"] if wanted == "auto" else []
+    return replace(settings, train=replace(settings.train, precision=found)), said
 
 
 def check_spec(settings: config.TrainSpec) -> None:

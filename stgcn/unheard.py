@@ -26,6 +26,15 @@ def notes(settings: config.TrainSpec) -> list[str]:
         said = [f"{name}={value}" for name, value in _changed(optim, config.Optim()) if name in useless]
         if said:
             found.append(f"train.optim.lr_scheduler is OneCycle, so these have no effect: {', '.join(said)}")
+    if settings.train.arrangement == "fast" and (settings.model.model_type != "ST-GCN" or settings.model.padding == "masked"):
+        found.append("train.arrangement=fast has no effect: it is of ST-GCN with padding counted")
+    if settings.dataset.bucket_by_length and (settings.model.padding != "masked" or settings.dataset.preparation.window > 0):
+        why = (
+            "model.padding counts"
+            if settings.model.padding != "masked"
+            else "dataset.preparation.window makes all of one length"
+        )
+        found.append(f"dataset.bucket_by_length saves nothing: {why}")
     validations = -(-settings.train.num_epochs // settings.train.validation_interval)
     if settings.train.early_stopping >= max(validations, 2) - 1:
         found.append(

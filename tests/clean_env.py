@@ -73,8 +73,13 @@ def version() -> str:
     return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
 
 
-def lower_bounds() -> dict[str, str]:
-    """The lowest version that pyproject.toml allows of each package the core needs."""
+def lower_bounds(*, extras: bool = False) -> dict[str, str]:
+    """The lowest version that pyproject.toml allows of each package the core needs; with the ``extras`` of ``all`` too."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    found = (re.match(r"([\w.-]+)>=([\d.]+)", text) for text in project["dependencies"])
+    wanted, optional = list(project["dependencies"]), project["optional-dependencies"]
+    if extras:
+        names = re.search(r"\[([\w,]+)\]", optional["all"][0])
+        assert names
+        wanted += [text for name in names[1].split(",") for text in optional[name]]
+    found = (re.match(r"([\w.-]+)(?:\[\w+\])?>=([\d.]+)", text) for text in wanted)
     return {one[1]: one[2] for one in found if one}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +21,10 @@ settings.register_profile(
     "project", deadline=None, derandomize=bool(os.environ.get("CI")), suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("project")
+
+# Whoever is started in the background of a script ignores Ctrl-C, and so do its children; here some tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests report nothing to anybody, even those that import onnxruntime alone
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
@@ -36,7 +42,9 @@ name: tao-train-toy
 version: "0.0.1"
 network_arch: toy
 automl_enabled: true
-automl: {metric: val_loss, direction: minimize}
+automl:
+  {metric: val_loss, direction: minimize, epochs: train.num_epochs, seed: train.seed,
+   final: {action: evaluate, metric: accuracy, direction: maximize}}
 config_source: "toynet:ACTIONS"
 actions:
   train:
@@ -44,6 +52,7 @@ actions:
     mode: config
     config_format: yaml
     entrypoint: "toynet:train"
+    control: true
     inputs:
       train.data: {type: file, optional: false}
       train.resume: {type: file, optional: true}
@@ -54,10 +63,12 @@ actions:
     mode: config
     config_format: yaml
     entrypoint: "toynet:evaluate"
-    inputs: {evaluate.checkpoint: {type: file, optional: false}}
+    inputs: {evaluate.checkpoint: {type: file, optional: false, holds: checkpoint}, evaluate.data: {type: file, optional: true}}
     outputs: {results_dir: {type: folder}}
     upload_excludes: []
-data_sources: {train: {train.data: {source: train_datasets, path: data.txt}}}
+data_sources:
+  train: {train.data: {source: train_datasets, path: data.txt}}
+  evaluate: {evaluate.data: {source: train_datasets, path: test.txt, optional: true}}
 spec_params:
   train: {encryption_key: key, results_dir: output_dir, train.results_dir: output_dir, train.resume: resume_model}
   evaluate: {results_dir: output_dir, evaluate.results_dir: output_dir, evaluate.checkpoint: parent_model}
@@ -65,6 +76,31 @@ spec_shorthand_keys: {num_epochs: train.num_epochs}
 series: {train: {folds: train.folds, fold: train.fold, seed: train.seed, share: train.share, metrics: {val_loss: minimize}}}
 """
 TOY_MATCH = "{phrases: [train the toy], actions: {train: [train], evaluate: [evaluate]}}"
+
+
+SHARED = ('scope="module"', 'scope="session"')
+
+
+@cache
+def _shares(path: str) -> bool:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    return any(word in text for word in SHARED)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file whose tests share a fixture runs on one worker, so that what is shared is made once; other tests go anywhere.
+
+    The groups of pytest-xdist itself have no effect with pytest 9.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return path if _shares(path) else nodeid
+
+    return Files(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 class Done(NamedTuple):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,17 @@ def _entrypoints_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(HERE)
 
 
-def run(tmp_path: Path, name: str, spec: dict | None = None, **settings) -> backend.Outcome:
-    spec = {"folder": str(tmp_path), **(spec or {})}
-    return backend.run_child(
-        f"entrypoints:{name}", spec, log=tmp_path / "logs" / "job.log", outcome=tmp_path / "outcome.json", **settings
-    )
+@pytest.fixture(params=["child", "worker"])
+def run(request: pytest.FixtureRequest) -> Iterator[Callable[..., backend.Outcome]]:
+    """Runs an entrypoint: in a child process, and as a copy of a warm one, which has to make no difference."""
+    with backend.Worker() as worker:
+        way = backend.run_child if request.param == "child" else worker.run
+
+        def running(tmp_path: Path, name: str, spec: dict | None = None, **settings) -> backend.Outcome:
+            files = {"log": tmp_path / "logs" / "job.log", "outcome": tmp_path / "outcome.json"}
+            return way(f"entrypoints:{name}", {"folder": str(tmp_path), **(spec or {})}, **files, **settings)
+
+        yield running
 
 
 def wait_for(condition, what: str):
@@ -56,7 +63,7 @@ def is_running(pid: int) -> bool:
     return bool(state.strip()) and not state.strip().startswith("Z")
 
 
-def test_a_child_answers_with_metrics_artifacts_and_checkpoints(tmp_path):
+def test_a_child_answers_with_metrics_artifacts_and_checkpoints(run, tmp_path):
     outcome = run(tmp_path, "ok", env={"COLOUR": "red"})
     assert outcome.metrics["val_loss"] == 0.5
     assert outcome.metrics["env"] == "red"
@@ -95,7 +102,7 @@ def test_failures_here_are_said_in_words(entrypoint, code, says):
     assert code == 4 or says in str(caught.value)
 
 
-def test_a_users_mistake_comes_back_as_its_problems_without_traceback(tmp_path):
+def test_a_users_mistake_comes_back_as_its_problems_without_traceback(run, tmp_path):
     with pytest.raises(JobFailed) as caught:
         run(tmp_path, "users_mistake")
     error = caught.value
@@ -107,7 +114,7 @@ def test_a_users_mistake_comes_back_as_its_problems_without_traceback(tmp_path):
     assert "train_data.npy: empty" in (tmp_path / "logs" / "job.log").read_text()
 
 
-def test_a_defect_names_its_class_and_shows_the_end_of_the_log(tmp_path):
+def test_a_defect_names_its_class_and_shows_the_end_of_the_log(run, tmp_path):
     with pytest.raises(JobFailed) as caught:
         run(tmp_path, "defect")
     assert caught.value.exit_code == 1
@@ -127,7 +134,7 @@ def test_a_defect_names_its_class_and_shows_the_end_of_the_log(tmp_path):
         ("kills_itself", {"signal": signal.SIGUSR1}, "ended by SIGUSR1"),
     ],
 )
-def test_other_ends_of_a_child_are_explained(tmp_path, name, spec, says):
+def test_other_ends_of_a_child_are_explained(run, tmp_path, name, spec, says):
     with pytest.raises(JobFailed, match="failed") as caught:
         run(tmp_path, name, spec)
     assert says in caught.value.message
@@ -138,19 +145,19 @@ def test_other_ends_of_a_child_are_explained(tmp_path, name, spec, says):
     ("name", "spec", "code"),
     [("kills_itself", {"signal": signal.SIGTERM}, 143), ("interrupted", {}, 130), ("leaves", {"code": 143}, 143)],
 )
-def test_a_signal_from_outside_is_a_cancel(tmp_path, name, spec, code):
+def test_a_signal_from_outside_is_a_cancel(run, tmp_path, name, spec, code):
     with pytest.raises(Canceled) as caught:
         run(tmp_path, name, spec)
     assert caught.value.exit_code == code
 
 
-def test_an_answer_of_an_earlier_run_is_never_taken_for_this_one(tmp_path):
+def test_an_answer_of_an_earlier_run_is_never_taken_for_this_one(run, tmp_path):
     run(tmp_path, "ok")
     with pytest.raises(JobFailed):
         run(tmp_path, "kills_itself", {"signal": signal.SIGKILL})
 
 
-def test_lines_of_the_log_are_heard_as_they_come(tmp_path):
+def test_lines_of_the_log_are_heard_as_they_come(run, tmp_path):
     log = tmp_path / "logs" / "job.log"
     log.parent.mkdir()
     log.write_text("of an earlier run\n")
@@ -163,14 +170,49 @@ def test_lines_of_the_log_are_heard_as_they_come(tmp_path):
     assert log.read_text().startswith("of an earlier run\n")
 
 
-def test_stop_lets_the_trainer_tidy_up(tmp_path):
+def test_a_control_is_asked_in_this_process_and_its_word_ends_the_training(run, tmp_path):
+    told = []
+
+    def control(epoch: int, metrics: dict[str, float]) -> bool:
+        told.append((epoch, metrics, os.getpid()))
+        return epoch == 2
+
+    assert run(tmp_path, "controlled", control=control).metrics == {"epochs": 2, "asked": True}
+    assert told == [(1, {"val_loss": 1.0}, os.getpid()), (2, {"val_loss": 0.5}, os.getpid())]
+    assert run(tmp_path, "controlled").metrics == {"epochs": 3, "asked": False}
+    assert run(tmp_path, "ok", control=control).metrics["val_loss"] == 0.5  # which takes none
+
+
+def test_an_error_of_the_control_ends_the_child(run, tmp_path):
+    def breaks(epoch: int, metrics: dict[str, float]) -> bool:
+        raise ConnectionError(f"nobody there after {epoch}")
+
+    with pytest.raises(ConnectionError, match="nobody there after 1"):
+        run(tmp_path, "controlled", control=breaks)
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "takes"),
+    [
+        ("entrypoints:controlled", True),
+        ("entrypoints:ok", False),
+        ("stgcn.train:run", True),
+        ("entrypoints:HERE", None),
+        ("no_such_module:run", None),
+    ],
+)
+def test_whether_it_takes_a_control_is_read_from_its_source(entrypoint, takes):
+    assert backend.takes_control(entrypoint) is takes
+
+
+def test_stop_lets_the_trainer_tidy_up(run, tmp_path):
     with pytest.raises(Canceled) as caught:
         run(tmp_path, "waits", should_stop=lambda: signal.SIGINT if (tmp_path / "started").exists() else None)
     assert caught.value.exit_code == 130
     assert (tmp_path / "tidied").exists()
 
 
-def test_stop_leaves_no_survivors_even_of_a_trainer_that_ignores_it(tmp_path):
+def test_stop_leaves_no_survivors_even_of_a_trainer_that_ignores_it(run, tmp_path):
     started = time.monotonic()
     with pytest.raises(Canceled) as caught:
         run(tmp_path, "stubborn", should_stop=lambda: signal.SIGTERM if (tmp_path / "pids").exists() else None, grace=0.5)
@@ -180,13 +222,13 @@ def test_stop_leaves_no_survivors_even_of_a_trainer_that_ignores_it(tmp_path):
         wait_for(lambda pid=pid: not is_running(pid), f"process {pid} is gone")
 
 
-def test_a_normal_end_leaves_no_survivors_either(tmp_path):
+def test_a_normal_end_leaves_no_survivors_either(run, tmp_path):
     run(tmp_path, "leaves_a_child")
     (grandchild,) = pids(tmp_path)
     wait_for(lambda: not is_running(grandchild), "the trainer's child is gone")
 
 
-def test_an_exception_in_a_callback_ends_the_child(tmp_path):
+def test_an_exception_in_a_callback_ends_the_child(run, tmp_path):
     def trip() -> None:
         if (tmp_path / "pids").exists():
             raise RuntimeError("tripped")
@@ -215,7 +257,7 @@ def test_a_killed_parent_takes_the_whole_group_with_it(tmp_path, name):
         wait_for(lambda pid=pid: not is_running(pid), f"process {pid} is gone")
 
 
-def test_the_working_directory_is_not_on_the_childs_path(tmp_path, monkeypatch):
+def test_the_working_directory_is_not_on_the_childs_path(run, tmp_path, monkeypatch):
     (tmp_path / "random.py").write_text("raise SystemExit('the wrong module')")
     monkeypatch.chdir(tmp_path)
     assert run(tmp_path, "ok").metrics["val_loss"] == 0.5

@@ -189,10 +189,29 @@ def test_options_may_stand_between_the_words(words: list[str]) -> None:
     assert (said.skill, said.action, said.json) == ("tao-train-pose-classification", "train", True)
 
 
-@pytest.mark.parametrize("words", [["list", "x"], ["show", "a", "--json", "b", "c"], ["skills", "install", "--dest", ""]])
-def test_words_too_many_and_empty_folders_are_refused(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list", "x"],
+        ["show", "a", "--json", "b", "c"],
+        ["skills", "install", "--dest", ""],
+        ["report", "job", "--out", ""],
+        ["mcp", "--token-file", ""],
+        *(["run", "a", "train", option, ""] for option in ("--phrase", "--dataset", "--spec", "--pretrained", "--results")),
+    ],
+)
+def test_words_too_many_and_empty_ones_are_refused(words: list[str]) -> None:
     with pytest.raises(UsageError, match=r"unrecognized arguments|is empty"):
         cli.build_parser().parse_args(words)
+
+
+@pytest.mark.parametrize(("words", "code"), [(["report", "--index"], 2), (["report", "x"], 2), (["jobs"], 0)])
+def test_a_workspace_that_is_misspelled_is_not_made(
+    words: list[str], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*words, "--workspace", str(tmp_path / "typo")]) == code
+    assert f"There is no workspace {tmp_path / 'typo'}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("words", [["install"], ["new", "tao-train-hand-wash"]])

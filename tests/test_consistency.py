@@ -17,6 +17,8 @@ from runner import bank, checks, plan
 from runner import spec as specs
 from runner.errors import SchemaInvalid, SpecInvalid
 from stgcn import config, consistency, errors, files, train
+from stgcn.consistency import heads
+from stgcn.graph import LAYOUTS
 
 SKILL = "tao-train-pose-classification"
 ON = {"dataset.augmentation.enabled": True}
@@ -167,3 +169,28 @@ def test_a_function_that_is_not_there_is_said() -> None:
         checks.settle(action, schema.defaults(), {}, schema)
     none = checks.settle(action._replace(checks=""), schema.defaults(), {}, schema)
     assert (none.problems, none.notes, none.idle) == ([], [], {})
+
+
+def test_data_of_other_joints_or_channels_are_seen_before_anything_runs(data: Path) -> None:
+    """By the heads of the files: the plan reads no array, and the training, which does, is the one to refuse them."""
+    words = ("model.graph_layout=ntu-rgb+d", "model.input_channels=2")
+    request = plan.Request(data / "ws", SKILL, "train", dataset=str(data), automl="off", overrides=words, recipe="none")
+    said = [note for note in plan.make(request).notes if "will refuse" in note]
+    assert len(said) == 2  # of both sets
+    assert all("has 25 joints" in note and "layouts of" in note and "input_channels is 2" in note for note in said)
+    fitting = request._replace(overrides=("model.graph_layout=nvidia",))
+    assert not [note for note in plan.make(fitting).notes if "will refuse" in note]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x93NUMPY\x01\x00", b"\x93NUMPY\x01\x00\x10\x00{'shape': (1, -2)}", b"PK\x03\x04" * 9]
+)
+def test_a_file_whose_head_says_nothing_is_left_to_its_reader(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.npy"
+    path.write_bytes(content)
+    assert heads.shape_of(str(path)) == ()
+    assert heads.shape_of("s3://bucket/data.npy") == heads.shape_of(str(tmp_path)) == heads.shape_of("a\0b") == ()
+
+
+def test_the_joints_of_the_layouts_are_theirs() -> None:
+    assert {name: layout.num_joints for name, layout in LAYOUTS.items()} == heads.JOINTS

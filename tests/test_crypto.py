@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import socket
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -379,3 +381,26 @@ def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:
     assert (magic, version, log2_n, r, p) == (b"\x93SKBKEY\n", 1, *CHEAP)
     assert struct.unpack_from(">Q", content, 60) == (3,)
     assert len(content) == 76 + 3 + 16
+
+
+@pytest.mark.slow
+def test_folds_and_a_stream_with_a_key(tmp_path: Path, skillbank: Any, pose_classification: Any) -> None:
+    """A cross-validation leaves only encrypted models, and no trace of the key; a stream reads one with it and not without."""
+    spec = train_spec(tmp_path / "data", tmp_path / "none")
+    (tmp_path / "data" / "label_map.json").write_text(json.dumps(spec["dataset"]["label_map"]))
+    small = ("model.graph_layout=coco", "model.width=8", "model.stages=[1]", "num_epochs=1", "dataset.num_workers=0")
+    words = [word for one in small for word in ("--set", one)]
+    words += ["--dataset", str(tmp_path / "data"), "--automl", "off", "--recipe", "none", "--folds", "2", "--job-id", "folds"]
+    key = {"SKILLBANK_ENCRYPTION_KEY": KEY}
+    done = skillbank("run", "tao-train-pose-classification", "train", *words, "--json", **key)
+    assert done.code == 0, done.err
+    models = [path for path in (tmp_path / "workspace").rglob("*.pth") if not path.is_symlink()]
+    assert models
+    assert all(crypto.is_sealed(path) for path in models)
+    files = [path for path in (tmp_path / "workspace").rglob("*") if path.is_file()]
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+    stream = ("inference", "--stream", "--checkpoint", models[0], "--window", "12")
+    assert pose_classification(*stream, **key).code == 0
+    refused = pose_classification(*stream)
+    assert refused.code == 5
+    assert "is encrypted, and no key is given" in refused.err

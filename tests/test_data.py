@@ -223,3 +223,44 @@ def test_a_training_without_preparation_keeps_nothing() -> None:
     module = data.SkeletonData(make_set(), make_set(4), AUGMENTED, 5, layout=LAYOUTS["coco"])
     module.setup("fit")
     assert module.train.kept is module.val.kept is None
+
+
+@pytest.mark.parametrize(("count", "batch"), [(1, 4), (10, 4), (100, 8), (257, 16)])
+def test_batches_of_like_length_hold_the_same_sequences(count: int, batch: int) -> None:
+    lengths = np.random.default_rng(1).integers(1, 300, count)
+    common = {"seed": 7, "draws": 0}
+    plain = [index for _, index, _ in data.EpochSampler(count, **common)]
+    first = [index for _, index, _ in data.EpochSampler(count, **common, lengths=lengths, batch=batch)]
+    assert sorted(first) == sorted(plain)
+    assert first == [index for _, index, _ in data.EpochSampler(count, **common, lengths=lengths, batch=batch)]
+    other = [index for _, index, _ in data.EpochSampler(count, **common, lengths=lengths, batch=batch, epoch=1)]
+    if count > batch:
+        assert other != first
+
+    def computed(order: list[int]) -> int:
+        parts = np.split(lengths[order], range(batch, count, batch))
+        return sum(len(part) * int(part.max()) for part in parts)
+
+    assert computed(first) <= computed(plain)
+    if count >= 100:
+        assert computed(first) < 1.25 * lengths.sum() < computed(plain)
+
+
+def test_processes_share_batches_of_like_length() -> None:
+    lengths = np.arange(64)
+    shares = [
+        [index for _, index, _ in data.EpochSampler(64, 3, lengths=lengths, batch=8, replicas=2, rank=rank)] for rank in (0, 1)
+    ]
+    assert sorted(shares[0] + shares[1]) == list(range(64))
+    for first in range(0, 32, 4):
+        both = [lengths[share[first : first + 4]] for share in shares]
+        assert np.ptp(np.concatenate(both)) == 7
+
+
+def test_the_loader_buckets_by_the_frames_that_are_there() -> None:
+    settings = config.Dataset(bucket_by_length=True, batch_size=3)
+    skeletons = make_set(12)
+    loader = data.SkeletonData(skeletons, make_set(4), settings, 1).train_dataloader()
+    found = [[int((x != 0).any(dim=0).any(dim=-1).any(dim=-1).nonzero().max()) + 1 for x in batch] for batch, _ in loader]
+    assert sorted(length for batch in found for length in batch) == sorted(data.valid_lengths(skeletons.data).tolist())
+    assert sum(max(batch) - min(batch) for batch in found) <= 4

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -178,11 +179,13 @@ def test_enough_commands_are_found() -> None:
 @pytest.mark.parametrize(("document", "command"), ALL_COMMANDS)
 def test_settings_in_commands_exist_and_are_valid(document: str, command: str, loaded: Any) -> None:
     words = shlex.split(command)
-    assigned = [w for w in words if re.match(r"[a-z_.]+=", w) and not re.match(r"(trials|time|key)=", w)]
+    ranges = {word for flag, word in pairwise(words) if flag in ("--search", "--slurm", "--kubernetes")}
+    assigned = [w for w in words if re.match(r"[a-z_.]+=", w) and not re.match(r"(trials|time|epochs|key)=", w)]
+    assigned = [word for word in assigned if word not in ranges]
     overrides = spec.expand_shorthand([spec.parse_override(word) for word in assigned], loaded.shorthand)
     if not overrides:
         return
-    action = next(word for word in words if word in ACTIONS)
+    action = "train" if words[1] == "automl" else next(word for word in words if word in ACTIONS)
     schema = loaded.schema(action)
     nested = schema.defaults()
     for key, value in overrides:

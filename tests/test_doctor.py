@@ -14,7 +14,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from runner import cli, doctor
-from runner.doctor import Check, machine, packages, workspace
+from runner.doctor import Check, imports, machine, packages, workspace
 
 
 def by_name(checks: Any) -> dict[str, Check]:
@@ -22,7 +22,7 @@ def by_name(checks: Any) -> dict[str, Check]:
 
 
 def test_this_machine_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["doctor", "--workspace", str(tmp_path / "w"), "--json"]) == 0
+    assert cli.main(["doctor", "--quick", "--workspace", str(tmp_path / "w"), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)["data"]
     found = {check["about"]: check for check in data["checks"]}
     for about in (
@@ -47,7 +47,7 @@ def test_this_machine_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_it_is_quick_as_it_loads_nothing_heavy(tmp_path: Path) -> None:
     import subprocess
 
-    code = "import sys; from runner import cli; cli.main(['doctor', '-q']); print(*sys.modules)"
+    code = "import sys; from runner import cli; cli.main(['doctor', '-q', '--quick']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     heavy = {"torch", "numpy", "boto3", "optuna", "onnx", "matplotlib", "pytorch_lightning", "stgcn"}
     assert set(done.stdout.split()) & heavy == set()
@@ -55,16 +55,16 @@ def test_it_is_quick_as_it_loads_nothing_heavy(tmp_path: Path) -> None:
 
 def test_only_a_failure_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
-    assert cli.main(["doctor", "--workspace", str(tmp_path / "file")]) == 7
+    assert cli.main(["doctor", "--quick", "--workspace", str(tmp_path / "file")]) == 7
     told = capsys.readouterr()
     assert "fail  workspace" in told.out
     assert "-> --workspace DIR" in told.out
     assert "1 to mend" in told.out
-    assert cli.main(["doctor", "--workspace", str(tmp_path / "file"), "--json"]) == 7
+    assert cli.main(["doctor", "--quick", "--workspace", str(tmp_path / "file"), "--json"]) == 7
     envelope = json.loads(capsys.readouterr().out)
     assert envelope["error"]["problems"][0]["path"] == "workspace"
     monkeypatch.setenv("OMP_NUM_THREADS", "999")
-    assert cli.main(["doctor", "--workspace", str(tmp_path / "w"), "--quiet"]) == 0
+    assert cli.main(["doctor", "--quick", "--workspace", str(tmp_path / "w"), "--quiet"]) == 0
     told = capsys.readouterr()
     assert "-> export OMP_NUM_THREADS=" in told.out
     assert "ok  " not in told.out
@@ -88,6 +88,72 @@ def test_packages_out_of_range(version: str | None, state: str, says: str, monke
     check = by_name(packages.packages())["numpy"]
     assert (check.state, check.says) == (state, says)
     assert (check.fix == "") == (state == "ok")
+
+
+def test_packages_that_do_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are there, in a version that fits; one raises, one ends the interpreter, and those after them are tried too."""
+    for name, code in (
+        ("jinja2", "raise ImportError('libfoo.so.1: cannot open  shared object file')"),
+        ("onnx", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"),
+        ("yaml", "print('hello'); raise SystemExit"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = imports.broken(["onnx", "jinja2", "packaging", "pyyaml"])
+    assert found == {
+        "jinja2": "ImportError: libfoo.so.1: cannot open shared object file",
+        "onnx": "it ends the interpreter (SIGSEGV)",
+        "pyyaml": "SystemExit",
+    }
+
+
+@pytest.mark.parametrize(("name", "about", "state"), [("jinja2", "jinja2", "fail"), ("cryptography", "extra crypto", "warn")])
+def test_a_package_that_does_not_start_is_named(name: str, about: str, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def broken(names: Any) -> dict[str, str]:
+        asked.extend(names)
+        return {name: "ImportError: no such library"}
+
+    monkeypatch.setattr(imports, "broken", broken)
+    check = by_name(packages.packages(start=True))[about]
+    assert check.state == state
+    assert "cannot be imported: ImportError: no such library" in check.says
+    assert check.fix.startswith(f"pip install --force-reinstall --no-deps '{name}==")
+    assert {"torch", "numpy", "mcp"} <= set(asked)
+    assert len(asked) == len(set(asked))
+
+
+@pytest.mark.parametrize("said", ["abc", "0", "-1", "1.5", "2;3"])
+def test_a_number_of_threads_that_is_none(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    check = machine.threads()
+    assert (check.state, said in check.says) == ("warn", True)
+    assert check.fix.startswith("export OMP_NUM_THREADS=")
+
+
+@pytest.mark.parametrize(
+    ("modes", "says", "fix"),
+    [
+        ({"jobs": 0o777}, "may change or remove what lies in {0}/jobs", "chmod o-rwx {0}/jobs"),
+        ({"jobs": 0o755, "plans": 0o705}, "may look into {0}/jobs, {0}/plans", "chmod o-rwx {0}/jobs {0}/plans"),
+        ({".": 0o777}, "may change or remove what lies in {0}", "chmod o-w {0}"),
+        ({"jobs": 0o770, ".": 0o755}, "", ""),
+    ],
+)
+def test_a_workspace_open_to_everybody(tmp_path: Path, modes: dict[str, int], says: str, fix: str) -> None:
+    place = tmp_path / "w"
+    for folder in (place, place / "jobs", place / "plans"):
+        folder.mkdir(mode=0o700)
+    for name, mode in modes.items():
+        (place / name).chmod(mode)
+    check = by_name(workspace.workspace(place)).get("permissions")
+    assert (check is None) == (not says)
+    if check:
+        assert check.state == "warn"
+        assert check.says.endswith(says.format(place))
+        assert check.fix == fix.format(place)
 
 
 def test_an_extra_that_is_missing_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +266,7 @@ def test_what_a_workspace_is_left_with(toy: Any) -> None:
 
 def test_a_bank_that_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SKILL_BANK", str(tmp_path))
-    assert by_name(doctor.examine(tmp_path / "w"))["skills"].state == "fail"
+    assert by_name(doctor.examine(tmp_path / "w", start=False))["skills"].state == "fail"
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_the_example_of_a_verb_runs(
 ) -> None:
     words = shlex.split(example)
     assert words[:2] == ["skillbank", verb]
-    expected = {"cancel": 9}.get(verb, 0)  # the job of the example has ended, and so there is nothing to cancel
+    expected = {"cancel": 9, "automl": 2}.get(verb, 0)  # the job of the example has ended, and it is no search
     if verb == "run":
         words[1] = "plan"
     elif verb == "demo":  # run by `make demo`

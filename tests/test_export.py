@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from trainer_cases import LABEL_MAP, described, lively, network, sequences, write_checkpoint, write_set
+from trainer_cases import LABEL_MAP, SMALL, described, lively, network, sequences, write_checkpoint, write_set
 
 from stgcn import errors, evaluate, export
 from stgcn.network import build
@@ -77,10 +77,10 @@ def test_evaluate_agrees_with_the_checkpoint(exported: tuple[Path, dict], tmp_pa
 
 
 def test_fixed_length_and_two_persons(tmp_path: Path) -> None:
-    path = write_checkpoint(tmp_path / "plain.tlt", layout="ntu-rgb+d", described=False)
+    path = write_checkpoint(tmp_path / "plain.tlt", layout="ntu-rgb+d", described=False, small=True)
     spec = {
         "results_dir": str(tmp_path),
-        "model": {"graph_layout": "ntu-rgb+d"},
+        "model": {"graph_layout": "ntu-rgb+d", **SMALL},
         "dataset": {"num_classes": 3, "label_map": LABEL_MAP},
         "export": {"checkpoint": str(path), "sequence_length": 20, "onnx_file": str(tmp_path / "new" / "fixed.onnx")},
     }
@@ -141,7 +141,7 @@ def test_a_fixed_length_is_that_of_prepared_sequences(tmp_path: Path) -> None:
 
 
 def small_spec(folder: Path, **own: object) -> dict:
-    checkpoint = write_checkpoint(folder / "model.pth")
+    checkpoint = write_checkpoint(folder / "model.pth", small=True)
     return {"results_dir": str(folder), "export": {"checkpoint": str(checkpoint), **own}}
 
 

@@ -139,3 +139,42 @@ def test_fewer_products_give_the_same_convolution(tiles):
     expected = nn.functional.conv1d(x[:-1].permute(1, 2, 0).double(), weight.double()).permute(2, 0, 1)
     found = toomcook.convolve(x, toomcook.kernel(weight))
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=3e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_give_one_answer_and_stay_as_many(threads):
+    """Groups of sequences go through side by side, also within inference mode, and the number of threads is left alone."""
+    before = torch.get_num_threads()
+    model, x = network(), sequences([3, 20, 40, 60], 60, joints=17)
+    arranged = fast.arranged(model)
+    try:
+        torch.set_num_threads(threads)
+        agree(model, x)
+        with torch.no_grad():
+            found, again = arranged(x), arranged(x)
+        assert torch.equal(found, again)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("settings", [{}, {"width": 32, "stages": [1, 1]}])
+def test_bf16_is_near_and_answers_the_same(settings):
+    model, x = network(**settings), sequences([1, 20, 40, 60], 60, joints=17, persons=2)
+    with torch.inference_mode():
+        expected, found = model(x), fast.arranged(model, "bf16")(x)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, expected)
+    assert (found - expected).abs().max() < 0.02 * expected.abs().max()
+    assert torch.equal(found.argmax(dim=1), expected.argmax(dim=1))
+
+
+def test_other_networks_compute_in_bf16_too():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 17, 3)).eval()
+    x = torch.randn(2, 3, 4, 17, 1)
+    with torch.inference_mode():
+        found, expected = fast.arranged(model, "bf16")(x), model(x)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, expected)
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)

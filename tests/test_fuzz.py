@@ -33,10 +33,10 @@ def wrong(done: subprocess.CompletedProcess[str]) -> str:
     return "\n\n".join(told) or ("" if done.returncode == 0 else done.stderr[-3000:])
 
 
-def test_a_few_of_every_kind() -> None:
-    done = run("--cases", "3")
+def test_one_of_every_kind() -> None:
+    done = run("--cases", "1")
     assert not wrong(done)
-    assert done.stderr.count(": 3 cases") == len(fuzzing.TARGETS)
+    assert done.stderr.count(": 1 cases") == len(fuzzing.TARGETS)
 
 
 @pytest.mark.slow

@@ -15,28 +15,35 @@ ROOT = Path(__file__).resolve().parent.parent
 RUNNER = [
     {"cli"},
     {"tao_cli"},
-    {"render", "demo", "scaffold", "mcp", "api"},
-    {"launch", "maintain"},
+    {"render_search", "demo", "scaffold", "mcp", "api", "study_worker"},
+    {"launch", "maintain", "render"},
     {"opening"},
     {"facts"},
     {"planhash"},
+    {"study_review"},
     {"plan"},
-    {"study", "install", "series", "checks", "report", "compose", "doctor", "keyed"},
+    {"study", "study_plan"},
+    {"study_share", "study_talk"},
+    {"study_legs", "study_board", "study_asked", "study_final", "study_task", "places"},
+    {"install", "series", "checks", "report", "compose", "doctor", "keyed"}
+    | {"study_wishes", "study_claim", "study_facts", "study_faults", "study_keep", "study_result", "study_workers"}
+    | {"study_far", "study_manifest", "study_slurm"},
     {"bank", "follow", "lineage", "match", "policy", "trials"},
     {"skill", "match_policy", "infer", "automl"},
     {"recipe", "match_text"},
     {"schema", "jobs", "datafolder"},
     {"spec", "storage", "backend", "checkpoints"},
     {"scrub"},
-    {"budget", "fingerprint", "keys", "private", "redact", "stopping", "terminal"},
+    {"budget", "databases", "fingerprint", "keys", "private", "redact", "stopping", "terminal"},
     {"errors"},
 ]
 STGCN = [
     {"train", "evaluate", "inference", "classifier", "stream", "export", "dataset_convert", "layout", "sample", "sample_clips"},
     {"continuing", "fit", "predict"},
-    {"callbacks", "action", "importer", "inspect"},
+    {"callbacks", "action", "importer", "inspect", "steering"},
     {"module", "checkpoint"},
-    {"fast", "network"},
+    {"fast", "fast_training", "network"},
+    {"folded"},
     {"adapt", "model", "stgcnpp", "ctrgcn", "sepgcn", "data", "finetune", "folds"},
     {"arrays", "augment", "calibration", "drawing", "metrics", "tracking"},
     {"formats"},
@@ -60,7 +67,8 @@ STGCN = [
     }
     | {"streams"},
     {"config", "cost", "fusion", "masking", "stages", "delimited", "graph", "npy", "people", "pickles", "quiet", "windows"}
-    | {"channels", "crypto", "forked", "progress", "toomcook"},
+    | {"buckets", "channels", "crypto", "discreet", "forked", "precision", "progress", "sessions", "toomcook"},
+    {"pickled"},
     {"errors"},
 ]
 LADDERS = {"runner": RUNNER, "stgcn": STGCN}
@@ -132,6 +140,7 @@ def test_the_seam_is_not_crossed(package, forbidden):
 HEAVY = {
     "torch", "torchmetrics", "pytorch_lightning", "lightning_fabric", "optuna", "boto3", "botocore", "matplotlib", "onnx",
     "onnxruntime", "onnxscript", "numpy", "scipy", "jinja2", "jsonschema", "jsonschema_rs", "yaml", "stgcn", "wandb",
+    "sqlalchemy", "psycopg", "submitit",
     "tensorboard", "click", "cryptography", "simdjson", "mcp", "mcp_types", "pydantic", "anyio", "starlette", "uvicorn",
 }  # fmt: skip
 QUICK = "from runner import bank; bank.skills()"

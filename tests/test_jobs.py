@@ -402,9 +402,10 @@ with store.open(given) as lease:
 """
 
 
-def test_fifty_processes_at_once_lose_nothing(store):
+@pytest.mark.parametrize("count", [12, pytest.param(50, marks=pytest.mark.slow)])
+def test_processes_at_once_lose_nothing(store, count):
     with store.open(record(store)) as shared:
-        crowd = [python(CROWD, str(store.workspace), shared.job_id, str(number)) for number in range(50)]
+        crowd = [python(CROWD, str(store.workspace), shared.job_id, str(number)) for number in range(count)]
         for process in crowd:
             assert process.stdin is not None
             process.stdin.close()
@@ -413,10 +414,10 @@ def test_fifty_processes_at_once_lose_nothing(store):
             assert process.stdout is not None
             process.stdout.close()
         records = store.list()
-    assert [r["state"] for r in records].count("COMPLETE") == 50
-    assert sorted(int(r["command"][0]) for r in records if r["command"]) == list(range(50))
+    assert [r["state"] for r in records].count("COMPLETE") == count
+    assert sorted(int(r["command"][0]) for r in records if r["command"]) == list(range(count))
     heard = [t["message"] for t in store.read(shared.job_id)["transitions"] if t["state"] == "RUNNING"]
-    assert sorted(heard, key=int) == [str(number) for number in range(50)]
+    assert sorted(heard, key=int) == [str(number) for number in range(count)]
 
 
 def test_kills_in_the_middle_of_writing_leave_whole_records(store):

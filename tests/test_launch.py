@@ -226,7 +226,8 @@ def test_a_killed_trainer_is_an_error_that_names_the_signal(toy: Any) -> None:
     assert toy.jobs()[0]["state"] == "ERROR"
 
 
-def test_fifty_jobs_at_once_lose_no_record(toy: Any) -> None:
+@pytest.mark.parametrize("crowd", [4, pytest.param(10, marks=pytest.mark.slow)])
+def test_many_jobs_at_once_lose_no_record(toy: Any, crowd: int) -> None:
     script = (
         "import sys\nfrom pathlib import Path\nfrom runner import launch\nfrom runner.plan import Request\n"
         "for _ in range(5):\n"
@@ -234,13 +235,13 @@ def test_fifty_jobs_at_once_lose_no_record(toy: Any) -> None:
         "automl='off', overrides=('num_epochs=1',)))\n"
     )
     started = [
-        subprocess.Popen([sys.executable, "-c", script], cwd=toy.folder, env={**os.environ, **toy.env}) for _ in range(10)
+        subprocess.Popen([sys.executable, "-c", script], cwd=toy.folder, env={**os.environ, **toy.env}) for _ in range(crowd)
     ]
-    assert [process.wait(timeout=60) for process in started] == [0] * 10
-    assert len(toy.jobs()) == 50
+    assert [process.wait(timeout=60) for process in started] == [0] * crowd
+    assert len(toy.jobs()) == 5 * crowd
     until(lambda: all(r["state"] == "COMPLETE" for r in toy.jobs()), 90)
     listed = toy("jobs", "--json").data["jobs"]
-    assert len({job["id"] for job in listed}) == 50
+    assert len({job["id"] for job in listed}) == 5 * crowd
 
 
 def test_a_search_minimises_survives_failures_and_points_at_the_best(toy: Any) -> None:
@@ -283,7 +284,7 @@ def test_a_search_in_which_all_trials_fail_is_an_error_that_says_why(toy: Any, b
 def test_a_canceled_search_keeps_its_trials_and_leaves_nothing_running(toy: Any) -> None:
     done = toy.run("--detach", "--budget", "trials=50", "--set", "train.seconds=0.2", "--set", "num_epochs=2", automl="on")
     job = done.data["job_id"]
-    until(lambda: any(len((r["automl"] or {}).get("trials", [])) >= 2 for r in toy.jobs()), 40)
+    until(lambda: any((r["automl"] or {}).get("best") for r in toy.jobs()), 40)
     assert toy("cancel", job).code == 0
     records = toy.jobs()
     assert not [r["id"] for r in records if r["state"] in ("PENDING", "RUNNING")]
@@ -306,7 +307,7 @@ def test_an_unwritable_results_folder_is_refused_before_anything(toy: Any) -> No
 
 
 def test_wrong_data_ends_a_search_at_once_with_its_own_exit_code(toy: Any) -> None:
-    done = toy.run("--budget", "trials=5", "--set", "train.behave=refuse", automl="on")
+    done = toy.run("--budget", "trials=5", "--workers", "1", "--set", "train.behave=refuse", automl="on")
     assert done.code == 4
     assert [p["says"] for p in done.envelope["error"]["problems"]] == ["row 3 is not a number", "row 7 is empty"]
     assert len([r for r in toy.jobs() if r["study_job"]]) == 1
@@ -314,7 +315,8 @@ def test_wrong_data_ends_a_search_at_once_with_its_own_exit_code(toy: Any) -> No
 
 def test_a_time_budget_cuts_the_trials_after_the_first(toy: Any) -> None:
     started = time.monotonic()
-    done = toy.run("--budget", "time=3s", "--set", "train.seconds=0.5", "--set", "num_epochs=4", automl="on")
+    words = ("--budget", "time=3s", "--workers", "1", "--set", "train.seconds=0.5", "--set", "num_epochs=4")
+    done = toy.run(*words, automl="on")
     assert done.code == 0, done.err
     assert time.monotonic() - started < 8
     trials = done.data["automl"]["trials"]
@@ -325,7 +327,8 @@ def test_a_time_budget_cuts_the_trials_after_the_first(toy: Any) -> None:
 
 
 def test_an_interrupted_search_keeps_the_running_trials_checkpoints(toy: Any) -> None:
-    process = toy.start("--automl", "on", "--budget", "trials=3", "--set", "train.seconds=0.4", "--set", "num_epochs=50")
+    words = ("--automl", "on", "--budget", "trials=3", "--workers", "1")
+    process = toy.start(*words, "--set", "train.seconds=0.4", "--set", "num_epochs=50")
     until(lambda: list(toy.folder.rglob("*.pth")))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
@@ -334,7 +337,7 @@ def test_an_interrupted_search_keeps_the_running_trials_checkpoints(toy: Any) ->
     assert trial["state"] == "CANCELED"
     assert trial["checkpoints"]
     assert all(Path(c["path"]).exists() for c in trial["checkpoints"])
-    assert f"--resume {trial['id']}" in " ".join(json.loads(out)["next"])
+    assert f"--resume {trial['study_job']}" in " ".join(json.loads(out)["next"])
     resumed = toy(
         "run", "tao-train-toy", "train", "--resume", trial["id"], "--set", "num_epochs=1", "--set", "train.seconds=0", "--json"
     )
@@ -349,7 +352,7 @@ def test_a_canceled_trial_does_not_end_the_search(toy: Any) -> None:
     assert toy("cancel", trial["id"]).code == 0
     assert toy("wait", done.data["job_id"], "--timeout", "40").code == 0
     study = next(r for r in toy.jobs() if r["id"] == done.data["job_id"])
-    assert [t["state"] for t in study["automl"]["trials"]] == ["CANCELED", "COMPLETE"]
+    assert sorted(t["state"] for t in study["automl"]["trials"]) == ["CANCELED", "COMPLETE"]
 
 
 def test_jobs_in_one_folder_do_not_adopt_each_others_checkpoints(toy: Any) -> None:

@@ -222,7 +222,7 @@ def trained(tmp_path_factory):
     }
     path = write(folder / "mine.yaml", own)
     spec = cases.train_spec(folder / "data", folder / "results", num_epochs=1)
-    spec["model"]["graph_layout"] = path
+    spec["model"] |= {"graph_layout": path, **cases.SMALL}
     checkpoint = train.run(spec)["artifacts"]["checkpoint"]
     Path(path).unlink()
     part = {"results_dir": str(folder / "results"), "model": {"graph_layout": path}}

@@ -225,6 +225,24 @@ def test_damage_is_found(real, damage, phrase):
     assert any(phrase in difference for difference in maintain.check(real)), maintain.check(real)
 
 
+@pytest.mark.parametrize(("action", "says"), [("test", "no such action"), ("train", "takes no checkpoint")])
+def test_a_final_evaluation_that_cannot_be_is_found(real, action, says):
+    info = {**real.info, "automl": {**real.info["automl"], "final": {**real.info["automl"]["final"], "action": action}}}
+    found = [line for line in maintain.check(real._replace(info=info)) if "automl.final" in line]
+    assert len(found) == 1
+    assert says in found[0]
+    assert "evaluate" in found[0]
+
+
+def test_a_control_that_is_said_and_not_taken_is_found(real):
+    said = {"train": False, "evaluate": True}
+    actions = {name: action._replace(control=said.get(name, action.control)) for name, action in real.actions.items()}
+    assert maintain.check(real._replace(actions=actions)) == [
+        "references/skill_info.yaml: actions.train.control: is false, and stgcn.train:run has a parameter named control",
+        "references/skill_info.yaml: actions.evaluate.control: is true, and stgcn.evaluate:run has no parameter named control",
+    ]
+
+
 @pytest.mark.parametrize(
     ("param", "phrase"), [("train.rl: key", "train.rl: no such setting"), ("train.lr: guess", "no inference 'guess'")]
 )

@@ -293,3 +293,27 @@ def test_importing_the_package_loads_no_sdk() -> None:
     started = time.monotonic()
     program = "import sys, runner.mcp; sys.exit(any(n.partition('.')[0] in ('mcp', 'pydantic', 'anyio') for n in sys.modules))"
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0, time.monotonic() - started
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "says"),
+    [
+        ("describe", {"skill": SKILL, "setting": "train.lr"}, ["setting needs an action"]),
+        ("describe", {"skil": SKILL}, ["no such argument, did you mean skill?"]),
+        (
+            "plan",
+            {"skill": SKILL, "action": "train"},
+            ["dataset DIR or settings train.data=PATH", f"See: describe {SKILL} train"],
+        ),
+        ("status", {"job": "nobody"}, ["See `status`", "the --workspace that the server is started with"]),
+        ("submit", {"plan": "abcdefabcdef"}, ["Repeat its arguments beside plan"]),
+    ],
+)
+def test_what_is_wrong_is_said_in_the_words_of_tools(
+    tmp_path: Path, toy_env: dict[str, str], monkeypatch: pytest.MonkeyPatch, tool: str, arguments: Any, says: list[str]
+) -> None:
+    monkeypatch.setenv("SKILL_BANK", toy_env["SKILL_BANK"])
+    error = json.dumps(call(calls(tmp_path), tool, arguments)["error"])
+    for words in says:
+        assert words in error
+    assert [word for word in ("--path", "--set", "--dataset", "--plan", "skillbank ") if word in error] == []

@@ -76,7 +76,7 @@ def test_from_plan_to_report_by_next_alone(here: Path) -> None:
     told = follow(told)[0]
     assert told["data"]["state"] == "COMPLETE"
     assert verbs(told) == ["run", "report"]
-    assert told["next"][0].startswith(f"skillbank run {SKILL} evaluate --parent")
+    assert told["next"][0].startswith(f"skillbank run {SKILL} evaluate --dataset {here} --parent {told['data']['job_id']}")
     evaluated, report = follow(told)
     assert evaluated["data"]["state"] == "COMPLETE"
     assert verbs(evaluated) == ["report"]

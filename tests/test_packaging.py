@@ -22,6 +22,10 @@ pytestmark = pytest.mark.slow
 SKILL = "tao-train-pose-classification"
 FOLDERS = r"\.venv|\.git|__pycache__|\.\w+_cache|\.hypothesis|workspace|demo|dist|build|wandb|lightning_logs"
 JUNK = re.compile(rf"(^|/)({FOLDERS})/|\.(pyc|pth|ckpt|egg-info)$")
+# Tests that reach into every package, and take minutes; what they need beside the package itself.
+REACHING = ("schema", "crypto", "mcp", "export", "checkpoint", "optimisation", "storage", "storage_faults", "strategies")
+REACHING += ("report", "report_views", "spec", "labels", "bodypose", "python", "train", "machines", "engines")
+TOOLS = ("pytest", "pytest-xdist", "hypothesis", "moto[server]", "jsonschema", "skills-ref", "kubernetes-validate")
 SMALL = ("num_epochs=1", "num_workers=0", "batch_size=6", "model.width=8", "model.graph_layout=nvidia")
 
 
@@ -153,3 +157,18 @@ def test_the_lower_bounds_work(built: tuple[Path, Path], tmp_path: Path) -> None
         assert json.loads(done.stdout)["data"]["uploaded"]["files"] > 3
     finally:
         server.stop()
+
+
+def test_the_tests_pass_at_the_lower_bounds(built: tuple[Path, Path], tmp_path: Path) -> None:
+    """Those of the extras too; torch apart, as above. `make lower-bounds` runs this."""
+    bounds = {name: version for name, version in lower_bounds(extras=True).items() if name != "torch"}
+    pins = [f"{name}=={version}" for name, version in bounds.items()]
+    env = CleanEnv(tmp_path / "env")
+    env.pip(f"{built[0]}[all]", *pins)
+    assert env.run("python", "-m", "pip", "check").stdout.strip() == "No broken requirements found."
+    env.pip(*TOOLS)
+    env.pip("--no-deps", *pins)  # what the tools have raised
+    tests = [f"tests/test_{name}.py" for name in REACHING]
+    quiet = ("-p", "no:cacheprovider", "-o", "filterwarnings=default", "--basetemp", tmp_path / "tests")
+    done = env.run("python", "-m", "pytest", *tests, *quiet, cwd=ROOT, timeout=3000)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]

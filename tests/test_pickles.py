@@ -14,7 +14,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from stgcn import pickles
+from stgcn import pickled, pickles
 
 
 class Reduced:
@@ -101,7 +101,7 @@ EVIL = {
 @pytest.mark.parametrize("name", EVIL)
 def test_all_else_is_refused_by_name_and_nothing_runs(name, protocol):
     value, named = EVIL[name]
-    with pytest.raises(pickles.PickleRefused) as caught:
+    with pytest.raises(pickled.PickleRefused) as caught:
         pickles.loads(pickle.dumps(value, protocol))
     assert named in str(caught.value)
     assert not os.path.exists(TOUCH)
@@ -159,7 +159,7 @@ def test_broken_and_hostile_bytes_are_refused_in_bounded_time_and_memory(name):
     content = HAND_MADE[name]
     tracemalloc.start()
     start = time.monotonic()
-    with pytest.raises(pickles.PickleRefused) as caught:
+    with pytest.raises(pickled.PickleRefused) as caught:
         pickles.loads(content)
     seconds, peak = time.monotonic() - start, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -190,7 +190,7 @@ def test_a_billion_laughs_stay_references():
 
 def test_too_many_instructions_are_refused(monkeypatch):
     monkeypatch.setattr(pickles, "MAX_OPCODES", 1000)
-    with pytest.raises(pickles.PickleRefused, match="more than 1000 instructions"):
+    with pytest.raises(pickled.PickleRefused, match="more than 1000 instructions"):
         pickles.loads(pickle.dumps(([str(i) for i in range(1000)], [0] * 1000)))
 
 
@@ -223,7 +223,7 @@ def test_long_arrays_of_files_stay_there_until_they_are_looked_at(tmp_path, dtyp
     ragged[0], ragged[1] = array, array[:3]
     read = stored(tmp_path, pickle.dumps({"one": array, "two": [array, ragged]}, protocol))
     if protocol >= 1:
-        assert isinstance(read["one"], pickles.StoredArray)
+        assert isinstance(read["one"], pickled.StoredArray)
         assert read["one"].shape == array.shape
     for found in (read["one"], read["two"][0], read["two"][1][0]):
         assert np.array_equal(np.asarray(found), array)
@@ -235,7 +235,7 @@ def test_long_arrays_of_files_stay_there_until_they_are_looked_at(tmp_path, dtyp
 def test_files_with_more_than_plain_data_are_refused_too(tmp_path, name, protocol):
     value, named = EVIL[name]
     for hidden in (value, {"a": value}, {"a": [{"b": (1, value)}]}):
-        with pytest.raises(pickles.PickleRefused) as caught:
+        with pytest.raises(pickled.PickleRefused) as caught:
             stored(tmp_path, pickle.dumps(hidden, protocol))
         assert named in str(caught.value)
     assert not os.path.exists(TOUCH)
@@ -244,7 +244,7 @@ def test_files_with_more_than_plain_data_are_refused_too(tmp_path, name, protoco
 # Of a file, neither its size nor what it says again and again is a reason: long contents stay in it.
 @pytest.mark.parametrize("name", [name for name in HAND_MADE if name not in ("more than 64 MiB", "copies of copies")])
 def test_broken_files_are_refused(tmp_path, name):
-    with pytest.raises(pickles.PickleRefused):
+    with pytest.raises(pickled.PickleRefused):
         stored(tmp_path, HAND_MADE[name])
 
 
@@ -265,14 +265,14 @@ def test_broken_files_are_refused(tmp_path, name):
     ],
 )
 def test_files_of_odd_dicts_and_arrays_are_refused(tmp_path, content, says):
-    with pytest.raises(pickles.PickleRefused, match=says):
+    with pytest.raises(pickled.PickleRefused, match=says):
         stored(tmp_path, content)
 
 
 def test_an_array_whose_text_lies_about_its_length_is_refused_when_it_is_read(tmp_path):
     content = pickle.dumps(np.full(900, 255, dtype="u1"), 2)  # each byte is two of UTF-8
     array = stored(tmp_path, content.replace("\xff\xff".encode(), b"abcd"))
-    with pytest.raises(pickles.PickleRefused, match="does not fit"):
+    with pytest.raises(pickled.PickleRefused, match="does not fit"):
         np.asarray(array)
 
 

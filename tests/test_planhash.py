@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,40 @@ def test_a_large_file_is_told_by_samples_and_time(tmp_path: Path) -> None:
         assert fingerprint.of(path)["sha256"] != first["sha256"], place
     os.utime(path, ns=(0, 0))
     assert fingerprint.of(path)["changed_ns"] != first["changed_ns"]
+
+
+def test_a_change_between_the_samples_is_seen_though_its_time_is_set_back(tmp_path: Path) -> None:
+    path = tmp_path / "large.npy"
+    path.write_bytes(bytes(2 * fingerprint.WHOLE))
+    first, found = fingerprint.of(path), path.stat()
+    assert fingerprint.of(path) == first
+    time.sleep(0.02)  # the clock of file systems ticks a few hundred times a second
+    with open(path, "r+b") as file:
+        file.seek(fingerprint.BLOCK)  # right behind the first piece
+        file.write(b"x")
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    second = fingerprint.of(path)
+    assert (second["sha256"], second["changed_ns"]) == (first["sha256"], first["changed_ns"]), "nothing else tells them apart"
+    assert second != first
+    before = fingerprint.of(tmp_path)
+    time.sleep(0.02)
+    path.write_bytes(bytes(2 * fingerprint.WHOLE))
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert fingerprint.of(tmp_path) != before
+
+
+def test_folders_behind_links_count_and_loops_end(tmp_path: Path) -> None:
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "folder"
+    (elsewhere / "below").mkdir(parents=True)
+    (elsewhere / "below" / "a").write_text("1")
+    folder.mkdir()
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "round").symlink_to(folder)
+    (folder / "nowhere").symlink_to(tmp_path / "none")
+    first = fingerprint.of(folder)
+    assert first["files"] == 2
+    (elsewhere / "below" / "a").write_text("22")
+    assert fingerprint.of(folder) != first
 
 
 def test_folders_and_what_is_not_there(tmp_path: Path) -> None:

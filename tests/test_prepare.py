@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from trainer_cases import LABEL_MAP, sequences, train_spec, write_checkpoint, write_set
+from trainer_cases import LABEL_MAP, SMALL, sequences, train_spec, write_checkpoint, write_set
 
 from stgcn import config, description, errors, evaluate, export, inference, predict, stream, train
 from stgcn.config import Preparation
@@ -214,6 +214,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     folder = tmp_path_factory.mktemp("prepared")
     spec = train_spec(folder, folder / "out", num_epochs=1)
     spec["dataset"]["preparation"] = OWN
+    spec["model"] |= SMALL
     checkpoint = train.run(spec)["artifacts"]["checkpoint"]
     told = {"checkpoint": checkpoint, "sequence_length": 10}
     onnx = export.run({"results_dir": str(folder / "onnx"), "export": told})["artifacts"]["onnx"]

@@ -201,3 +201,18 @@ def test_a_bank_says_what_is_wrong_as_the_command_line_does(
         bank.wait(begun["id"], timeout=0)
     assert bank.cancel(begun["id"])["state"] == "CANCELED"
     assert [job["id"] for job in bank.jobs()] == [begun["id"]]
+
+
+@pytest.mark.parametrize("first", ["import stgcn", "import runner"])
+def test_onnxruntime_reports_nothing_to_its_makers(tmp_path: Path, first: str) -> None:
+    """Where it does, it keeps an id of the machine and what is still to be sent below the user's home."""
+    model, home = write_onnx(tmp_path / "model.onnx"), tmp_path / "home"
+    home.mkdir()
+    hidden = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+    env = {key: value for key, value in os.environ.items() if key not in hidden}
+    used = f"import os, onnxruntime\nonnxruntime.InferenceSession({str(model)!r})"
+    code = f"{first}\n{used}\nprint(os.environ['ORT_DISABLE_TELEMETRY'])"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env={**env, "HOME": str(home)}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+    assert list(home.rglob("*")) == []

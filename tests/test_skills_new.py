@@ -138,6 +138,18 @@ def test_where_it_cannot_be_written(tmp_path, monkeypatch):
         scaffold.new(NAME)
 
 
+@pytest.mark.parametrize(("dest", "named"), [("skills", ""), ("bank/skills", "bank"), ("bank/skills/tao-one", "bank")])
+def test_the_folder_of_skills_is_not_where_it_goes(tmp_path, dest, named):
+    one = tmp_path / "bank" / "skills" / "tao-one"
+    one.mkdir(parents=True)
+    (one / "SKILL.md").touch()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match="wanted is the folder that holds skills/") as caught:
+        scaffold.new(NAME, tmp_path / dest)
+    assert caught.value.hint == f"Name that folder: --dest {tmp_path / named}"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_template_that_breaks_leaves_nothing(tmp_path, monkeypatch):
     shutil.copytree(scaffold._TEMPLATES, tmp_path / "templates")
     broken = tmp_path / "templates" / "skill_info.yaml.txt"

@@ -144,3 +144,19 @@ def test_half_a_character_of_a_hostile_file_is_written(tmp_path):
     status.StatusLog(tmp_path, "train").write("RUNNING", "file \ud800.json")
     (line,) = [json.loads(text) for text in (tmp_path / "status.json").read_text(encoding="utf-8").splitlines()]
     assert line["message"] == "file \ud800.json"
+
+
+def test_secrets_are_not_written_down(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
+    monkeypatch.setenv("MONKEY", "a-monkey-is-no-key")
+    log = status.StatusLog(tmp_path, "train", ["swordfish"])
+    log.write("RUNNING", "https://me:pass/word@host/x.npy, 0123456789abcdef; AKIAIOSFODNN7EXAMPLE, password=hunter2 swordfish")
+    log.write("RUNNING", "a-monkey-is-no-key, 12:30, http://host:80/x", kpi={"of": ["swordfish"]})
+    first, second = lines(tmp_path)
+    assert first["message"] == "https://me:***@host/x.npy, ***; ***, password=*** ***"
+    assert (second["message"], second["kpi"]) == ("a-monkey-is-no-key, 12:30, http://host:80/x", {"of": ["***"]})
+
+
+@pytest.mark.parametrize("error", [SystemExit(143), status.Terminated()])
+def test_a_signal_is_named(error):
+    assert status.failure_message(error) == "User/System interruption: terminated by SIGTERM"

@@ -22,7 +22,7 @@ import torch
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trainer_cases import FRAMES, LABEL_MAP, write_checkpoint
+from trainer_cases import FRAMES, LABEL_MAP, SMALL, write_checkpoint
 
 from stgcn import config, errors, export, predict, stream
 from stgcn.graph import LAYOUTS
@@ -39,7 +39,7 @@ JOINTS, CHANNELS = 17, 3
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ONNX file for coco, three classes, with a window of 12 frames; its checkpoint lies beside it."""
     folder = tmp_path_factory.mktemp("streamed")
-    checkpoint = write_checkpoint(folder / "model.pth")
+    checkpoint = write_checkpoint(folder / "model.pth", small=True)
     written = folder / "model.onnx"
     export.run({"results_dir": str(folder), "export": {"checkpoint": str(checkpoint), "onnx_file": str(written)}})
     return written
@@ -482,8 +482,8 @@ def test_wrong_options(given: dict[str, Any], says: str, model: Path) -> None:
 
 
 def test_models_that_do_not_say_or_do_not_fit(model: Path, tmp_path: Path) -> None:
-    plain = write_checkpoint(tmp_path / "plain.pth", described=False)
-    spec = {"model": {"graph_layout": "coco"}, "dataset": {"num_classes": 3, "label_map": dict(LABEL_MAP)}}
+    plain = write_checkpoint(tmp_path / "plain.pth", described=False, small=True)
+    spec = {"model": {"graph_layout": "coco", **SMALL}, "dataset": {"num_classes": 3, "label_map": dict(LABEL_MAP)}}
     with pytest.raises(errors.SpecError, match="set --window N"):
         streamed(b"", plain, spec=spec)
     source = b"".join(line(f, pose) for f, pose in enumerate(poses(12)))
@@ -550,8 +550,8 @@ def test_layouts_that_give_the_model_nothing(model: Path, tmp_path: Path) -> Non
         streamed(b"", model, layout="hand_21")
     with pytest.raises(errors.SpecError, match="did you mean coco"):
         streamed(b"", model, layout="cooc")
-    plain = write_checkpoint(tmp_path / "plain.pth", described=False)
-    spec = {"model": {"graph_layout": "coco"}, "dataset": {"num_classes": 3, "label_map": dict(LABEL_MAP)}}
+    plain = write_checkpoint(tmp_path / "plain.pth", described=False, small=True)
+    spec = {"model": {"graph_layout": "coco", **SMALL}, "dataset": {"num_classes": 3, "label_map": dict(LABEL_MAP)}}
     incoming = np.random.default_rng(4).normal(0, 0.5, (12, 25, CHANNELS)).astype(np.float32)
     source = b"".join(line(f, pose) for f, pose in enumerate(incoming))
     (decision,), _ = streamed(source, plain, spec=spec, window=12, layout="body_25")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -31,9 +32,10 @@ class Train:
         0.5, "Rate.", minimum=0.0, maximum=1.0, automl_enabled=True, automl_range=[0.001, 1.0], automl_scale="log"
     )
     seconds: float = setting(0.0, "Seconds an epoch takes.", minimum=0.0)
-    behave: Literal["well", "fail", "refuse", "hang", "nan", "fail_low", "fail_fold_1", "tell"] = setting(
-        "well", "What happens."
-    )
+    behave: Literal[
+        "well", "fail", "refuse", "hang", "nan", "fail_low", "fail_fold_1", "tell",
+        "nan_low", "memory_low", "kill_low", "kill_once",
+    ] = setting("well", "What happens; _low: where lr is below 0.1.")  # fmt: skip
     resume: str | None = setting("", "Checkpoint to go on from.")
     seed: int = setting(1, "Seed.", minimum=-1)
     folds: int = setting(0, "Parts.", minimum=0, maximum=20)
@@ -45,6 +47,7 @@ class Train:
 class Evaluate:
     results_dir: str | None = setting("", "Folder of the results.")
     checkpoint: str | None = setting("", "Checkpoint.")
+    data: str | None = setting("", "Test data, a number each; a checkpoint scores the more the nearer its rate is.")
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,26 @@ def tell(key: str | None) -> None:
     print(f"in argv: {any(seen)}, in the environment: {str(key) in str(dict(os.environ))}", flush=True)
 
 
-def train(spec: dict[str, Any]) -> dict[str, Any]:
+def misbehave(settings: dict[str, Any], epoch: int) -> float:
+    """Break where the settings say so; a number to add to the loss."""
+    behave, low = settings["behave"], settings["lr"] < 0.1
+    if behave == "memory_low" and low:
+        raise MemoryError("the toy broke")
+    once = Path(settings["data"]).with_name("killed")
+    if (behave == "kill_low" and low) or (behave == "kill_once" and epoch == 1 and not once.exists()):
+        once.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return float("nan") if behave == "nan_low" and low else 0.0
+
+
+def first_epoch(settings: dict[str, Any]) -> int:
+    """Where a training goes on; at the start where nothing would be left to do."""
+    path = Path(settings["resume"] or "absent")
+    done = int(path.read_text().removeprefix("toy ")) + 1 if path.is_file() else 0
+    return done if done < settings["num_epochs"] else 0
+
+
+def train(spec: dict[str, Any], control: Callable[[int, dict[str, float]], bool] | None = None) -> dict[str, Any]:
     settings = spec["train"]
     folder = Path(settings["results_dir"])
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,13 +112,16 @@ def train(spec: dict[str, Any]) -> dict[str, Any]:
         grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         (folder / "grandchild.pid").write_text(str(grandchild.pid))
     (folder / "trainer.pid").write_text(str(os.getpid()))
+    (folder / "rate").write_text(str(settings["lr"]))
     print("toy training starts", flush=True)
     if settings["behave"] == "tell":
         tell(spec["encryption_key"])
     checkpoints = []
-    for epoch in range(settings["num_epochs"]):
+    stopped: dict[str, int] = {}
+    first = first_epoch(settings)
+    for epoch in range(first, settings["num_epochs"]):
         time.sleep(settings["seconds"])
-        loss = (settings["lr"] - 0.1) ** 2 + 1 / (epoch + 1)
+        loss = (settings["lr"] - 0.1) ** 2 + 1 / (epoch + 1) + misbehave(settings, epoch)
         path = folder / f"model_epoch_{epoch:03d}_step_{epoch + 1:05d}.pth"
         path.write_text(f"toy {epoch}")
         checkpoints.append({"path": str(path), "epoch": epoch, "step": epoch + 1, "val_loss": loss, "best": False})
@@ -110,6 +135,9 @@ def train(spec: dict[str, Any]) -> dict[str, Any]:
         line |= {"epoch": epoch, "max_epoch": settings["num_epochs"] - 1, "eta": "0:00:01", "kpi": {"val_loss": loss}}
         with open(folder / "status.json", "a") as file:
             file.write(json.dumps(line) + "\n")
+        if control and control(epoch + 1, {"val_loss": loss}):
+            stopped = {"stopped_epoch": epoch + 1}
+            break
     fold, seed, share = (settings.get(key, default) for key, default in (("fold", 0), ("seed", 1), ("share", 1.0)))
     if settings["behave"] in ("fail", f"fail_fold_{fold}") or (settings["behave"] == "fail_low" and settings["lr"] < 0.1):
         raise RuntimeError("the toy broke")
@@ -117,12 +145,20 @@ def train(spec: dict[str, Any]) -> dict[str, Any]:
     loss = float("nan") if settings["behave"] == "nan" else checkpoints[-1]["val_loss"]
     loss += 0.1 * fold + 0.02 * (seed - 1) + (1 - share) * (1 + 0.1 * (seed % 2))
     return {
-        "metrics": {"val_loss": loss, "resumed": settings["resume"] or ""},
+        "metrics": {"val_loss": loss, "resumed": settings["resume"] or "", "first_epoch": first, **stopped},
         "artifacts": {"checkpoint": checkpoints[-1]["path"]},
         "checkpoints": checkpoints,
     }
 
 
 def evaluate(spec: dict[str, Any]) -> dict[str, Any]:
-    text = Path(spec["evaluate"]["checkpoint"]).read_text()
-    return {"metrics": {"accuracy": 50.0, "read": text}, "artifacts": {}}
+    settings = spec["evaluate"]
+    text = Path(settings["checkpoint"]).read_text()
+    accuracy = 50.0
+    if settings["data"]:
+        test = Path(settings["data"]).read_text()
+        if test == "broken":
+            raise RuntimeError("the toy broke")
+        rate = Path(settings["checkpoint"]).with_name("rate").read_text()
+        accuracy = 100 - 100 * abs(float(test) - float(rate))
+    return {"metrics": {"accuracy": accuracy, "read": text}, "artifacts": {}}

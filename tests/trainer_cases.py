@@ -17,6 +17,7 @@ from stgcn.model import STGCN
 
 LABEL_MAP = {"still": 0, "wave": 1, "fall": 2}
 FRAMES, JOINTS = 12, 17
+SMALL = {"width": 8, "stages": (1, 1)}  # of a network where its size is not the subject: quick to train and to export
 KINDS = ("ST-GCN", "ST-GCN++", "CTR-GCN", "Sep-GCN")
 
 
@@ -60,11 +61,13 @@ def train_spec(folder: Path, results: Path, **train: object) -> dict:
 
 
 @functools.cache
-def network(*, layout: str = "coco", strategy: str = "spatial", channels: int = 3, classes: int = 3, seed: int = 0) -> STGCN:
+def network(
+    *, layout: str = "coco", strategy: str = "spatial", channels: int = 3, classes: int = 3, seed: int = 0, small: bool = False
+) -> STGCN:
     """An untrained network with running statistics of a batch or two; shared by the tests, not to be changed."""
     torch.manual_seed(seed)
     graph = torch.from_numpy(adjacency(LAYOUTS[layout], strategy))
-    built = STGCN(graph, channels, classes)
+    built = STGCN(graph, channels, classes, **(SMALL if small else {}))
     if (layout, channels) == ("coco", 3):
         for turn in range(2):
             built(torch.from_numpy(sequences(6, seed=turn)[0]))
@@ -80,6 +83,7 @@ def write_checkpoint(path: Path, *, described: bool = True, prefix: str = "model
             graph_layout=kwargs.get("layout", "coco"),
             graph_strategy=kwargs.get("strategy", "spatial"),
             input_channels=kwargs.get("channels", 3),
+            **(SMALL if kwargs.get("small") else {}),
         )
         classes = kwargs.get("classes", 3)
         names = LABEL_MAP if classes == 3 else {f"class_{i}": i for i in range(classes)}

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runner.errors import SchemaInvalid
 
 if TYPE_CHECKING:
-    import optuna
-
     from runner.schema import Parameter
 
 
@@ -33,15 +31,6 @@ class Axis(NamedTuple):
     default: Any
     sign: str  # the relation to `other`: <, <=, >, >= or nothing
     other: str
-
-    def suggest(self, trial: optuna.Trial) -> Any:
-        """The sampler's proposal as the setting's value."""
-        if self.choices:
-            return trial.suggest_categorical(self.key, self.choices)
-        if self.kind == "float":
-            return trial.suggest_float(self.key, self.low, self.high, log=self.log)
-        number = trial.suggest_int(self.key, int(self.low), int(self.high), log=self.log)
-        return self.base**number if self.base else number * self.unit
 
     def encode(self, value: Any) -> Any:
         """The setting's value as the sampler sees it; None when it lies outside the search."""

@@ -1,7 +1,7 @@
 """The child's side: settle signals, take the work from stdin, run it, answer in a file.
 
-stdin stays open as a lifeline: when the parent dies, however it dies, the whole process group is ended. stdout and stderr
-are the log.
+stdin is a socket: what a control asks goes out by it, and it stays open as a lifeline. When the parent dies, however it dies,
+the whole process group is ended. stdout and stderr are the log.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any, NoReturn
 
 from runner import private, redact
-from runner.backend.outcome import as_outcome, describe, resolve
+from runner.backend.outcome import as_outcome, call, describe, resolve
 
 _END_GROUP = """
 import os, signal, sys, time
@@ -35,13 +37,21 @@ except OSError:
 
 def main() -> int:
     """Run what stdin says; the exit code is 0, the error's own, or 130 and 143 for signals."""
-    _settle_signals()
-    lifeline, work = _take_over_stdin()
-    threading.Thread(target=_watch_lifeline, args=(lifeline, work["grace"]), name="lifeline", daemon=True).start()
-    _configure_logging()
+    settle_signals()
+    line = take_over_stdin()
+    configure_logging()
+    return serve(line)
+
+
+def serve(line: int) -> int:
+    """Run the work that comes by the descriptor; its end is the end of the parent. The exit code, as ``main`` says."""
+    work = _first_line(line)
+    answers: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_listen, args=(line, answers, work["grace"]), name="lifeline", daemon=True).start()
+    control = _Control(line, answers) if work.get("controlled") else None
     answer, spoken = Path(work["outcome"]), work.get("secrets", ())
     try:
-        result = as_outcome(work["entrypoint"], resolve(work["entrypoint"])(work["spec"]))
+        result = as_outcome(work["entrypoint"], call(resolve(work["entrypoint"]), work["spec"], control))
         _answer(answer, {"outcome": result._asdict()})
     except (KeyboardInterrupt, SystemExit) as error:
         said = _describe_leaving(error)
@@ -52,6 +62,20 @@ def main() -> int:
         return 0
     _answer(answer, {"error": redact.redact(said, (), spoken)})
     return int(said["exit_code"])
+
+
+class _Control:
+    """Asks the parent, and waits for its word."""
+
+    def __init__(self, line: int, answers: SimpleQueue[bytes]) -> None:
+        self._line, self._answers = line, answers
+
+    def __call__(self, epoch: int, metrics: dict[str, float]) -> bool:
+        asked = memoryview(json.dumps({"epoch": epoch, "metrics": metrics}).encode() + b"\n")
+        with suppress(BrokenPipeError, ConnectionResetError):  # the parent is gone, and the lifeline is about to end all this
+            while asked:
+                asked = asked[os.write(self._line, asked) :]
+        return bool(json.loads(self._answers.get())["stop"])
 
 
 def _describe_leaving(error: KeyboardInterrupt | SystemExit) -> dict[str, Any]:
@@ -82,7 +106,7 @@ def _answer(path: Path, answer: dict[str, Any]) -> None:
     private.replace(path, json.dumps(answer))
 
 
-def _settle_signals() -> None:
+def settle_signals() -> None:
     """A known state, whatever the parent was started under: SIGINT interrupts, the first SIGTERM leaves in order."""
 
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
@@ -94,30 +118,49 @@ def _settle_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _take_over_stdin() -> tuple[int, dict[str, Any]]:
-    """The pipe as the descriptor to watch, and the one line of work read from it; the entrypoint sees an empty stdin."""
-    lifeline = os.dup(0)
+def take_over_stdin() -> int:
+    """The line to the parent, as a descriptor of its own; the entrypoint sees an empty stdin."""
+    line = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    line = b""
-    while not line.endswith(b"\n"):
-        chunk = os.read(lifeline, 1 << 16)
+    return line
+
+
+def _first_line(line: int) -> dict[str, Any]:
+    """The work; nothing follows it before something is asked."""
+    work = b""
+    while not work.endswith(b"\n"):
+        chunk = _read(line)
         if not chunk:
             raise SystemExit("no work came: the parent is gone")
-        line += chunk
-    return lifeline, json.loads(line)
+        work += chunk
+    found: dict[str, Any] = json.loads(work)
+    return found
 
 
-def _watch_lifeline(lifeline: int, grace: float) -> None:
-    """When the parent is gone, end the group from outside it: this process may be the first to go, and others may not heed."""
-    while os.read(lifeline, 4096):
-        pass
+def _listen(line: int, answers: SimpleQueue[bytes], grace: float) -> None:
+    """Hand on what the parent answers. When it is gone, end the group from outside it: this process may be the first to go,
+    and others may not heed."""
+    rest = b""
+    while chunk := _read(line):
+        *said, rest = (rest + chunk).split(b"\n")
+        for one in said:
+            answers.put(one)
     program = [sys.executable, "-I", "-S", "-c", _END_GROUP, str(os.getpgrp()), str(grace)]
     os.posix_spawn(program[0], program, os.environ, setpgroup=0)
 
 
-def _configure_logging() -> None:
+def _read(line: int) -> bytes:
+    """What came; nothing when the other side is gone."""
+    try:
+        return os.read(line, 1 << 16)
+    except ConnectionResetError:  # it went with something unread
+        return b""
+
+
+def configure_logging() -> None:
+    """Messages go to stderr, which is the log, and so does the place of a crash in native code."""
     import faulthandler
     import logging
 

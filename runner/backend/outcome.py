@@ -10,7 +10,9 @@ from typing import Any, NamedTuple, cast
 
 from runner.errors import JobFailed, SkillBankError
 
-Entrypoint = Callable[[dict[str, Any]], Any]
+Entrypoint = Callable[..., Any]  # of the spec, and a control where it takes one
+
+CONTROL = "control"  # the parameter of an entrypoint that can be ended after a validation
 
 
 class Outcome(NamedTuple):
@@ -21,14 +23,14 @@ class Outcome(NamedTuple):
     checkpoints: list[dict[str, Any]]
 
 
-def run_here(entrypoint: str, spec: dict[str, Any]) -> Outcome:
-    """Run in this process.
+def run_here(entrypoint: str, spec: dict[str, Any], control: Callable[[int, dict[str, float]], bool] | None = None) -> Outcome:
+    """Run in this process; see ``call`` for ``control``.
 
     Raises:
         JobFailed: whatever exception the entrypoint raised (its ``__cause__``). Signals and SystemExit pass through.
     """
     try:
-        return as_outcome(entrypoint, resolve(entrypoint)(spec))
+        return as_outcome(entrypoint, call(resolve(entrypoint), spec, control))
     except Exception as error:
         raise failed(entrypoint, describe(error), None) from error
 
@@ -49,6 +51,33 @@ def resolve(entrypoint: str) -> Entrypoint:
     if not callable(function):
         raise SkillBankError(f"the entrypoint {entrypoint!r} is not a function")
     return cast(Entrypoint, function)
+
+
+def call(function: Entrypoint, spec: dict[str, Any], control: Callable[[int, dict[str, float]], bool] | None) -> Any:
+    """Run the function; one with a parameter named ``control`` is given it, any other runs as if there were none."""
+    import inspect
+
+    if control is None or CONTROL not in inspect.signature(function).parameters:
+        return function(spec)
+    return function(spec, control=control)
+
+
+def takes_control(entrypoint: str) -> bool | None:
+    """Whether the function has a parameter named ``control``, by its source, which is not run; None: that does not tell."""
+    import ast
+    from importlib.util import find_spec
+
+    module, _, name = entrypoint.partition(":")
+    try:
+        found = find_spec(module)
+        tree = ast.parse(Path(found.origin).read_bytes()) if found and found.origin else None
+    except (ImportError, OSError, SyntaxError, ValueError):
+        return None
+    for node in tree.body if tree else ():
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            own = node.args
+            return CONTROL in [one.arg for one in (*own.args, *own.kwonlyargs)]
+    return None
 
 
 def as_outcome(entrypoint: str, result: Any) -> Outcome:

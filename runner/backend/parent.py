@@ -7,14 +7,14 @@ import json
 import os
 import re
 import signal
-import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from runner import keys, private, redact, scrub
+from runner import private, redact, scrub
 from runner.backend.outcome import Outcome, failed, plain, short_name
+from runner.backend.process import Child, Control, Launch, Process, surroundings
 from runner.errors import Canceled
 
 if TYPE_CHECKING:
@@ -37,11 +37,13 @@ def run_child(
     secrets: Collection[str] = (),
     should_stop: Callable[[], int | None] = lambda: None,
     grace: float = GRACE,
+    control: Control | None = None,
 ) -> Outcome:
     """Run in a child process with a process group of its own.
 
     ``log`` is appended to; ``outcome`` is the file the child answers in. ``on_line`` hears every line of the log and
     ``on_tick`` the passing of time; ``should_stop`` is asked all along and answers with a signal number to end the job.
+    ``control`` is asked by an entrypoint that takes one, after each validation; no other entrypoint notices it.
     ``env`` is added to the environment. ``secrets``, and all that looks like one, read ``***`` in the log and in what is said
     of an error. Nothing of the group is left when this returns, whatever way it returns.
 
@@ -49,102 +51,106 @@ def run_child(
         JobFailed: the entrypoint raised, or the child died; message, problems and exit code say how.
         Canceled: ``should_stop`` said so, or a signal from outside ended the child (exit code 130 or 143).
     """
+    return run(
+        Child,
+        entrypoint,
+        spec,
+        log=log,
+        outcome=outcome,
+        on_line=on_line,
+        on_tick=on_tick,
+        env=env,
+        secrets=secrets,
+        should_stop=should_stop,
+        grace=grace,
+        control=control,
+    )
+
+
+def run(
+    launch: Launch,
+    entrypoint: str,
+    spec: dict[str, Any],
+    *,
+    log: Path,
+    outcome: Path,
+    on_line: Callable[[str], None] | None = None,
+    on_tick: Callable[[], None] | None = None,
+    env: Mapping[str, str] | None = None,
+    secrets: Collection[str] = (),
+    should_stop: Callable[[], int | None] = lambda: None,
+    grace: float = GRACE,
+    control: Control | None = None,
+) -> Outcome:
+    """As ``run_child``, in the process that ``launch`` starts."""
     with private.words(f"the folder {log.parent} cannot be written"):
         for path in (log, outcome):
             private.folder(path.parent)
         outcome.unlink(missing_ok=True)
     spoken = sorted({*secrets, *redact.values_of(spec), *redact.surroundings(os.environ)})
     work = {"entrypoint": entrypoint, "spec": spec, "outcome": str(outcome), "grace": min(grace, ORPHAN_GRACE)}
+    returncode = 0
     with _Follower(log, on_line) as follow:
-        child, cleaner = _start(log, env, spoken)
+        process, cleaner = _start(launch, log, surroundings(env or {}), spoken)
         try:
-            _feed(child, {**work, "secrets": spoken})
-            stopped = _watch(child, follow, on_tick, should_stop)
+            process.line.send({**work, "secrets": spoken, "controlled": control is not None})
+            stopped = _watch(process, follow, on_tick, should_stop, control)
         finally:
             try:
-                _end(child, grace)
+                returncode = _end(process, grace)
             finally:
                 scrub.finish(cleaner)
     if stopped:
         raise Canceled(f"{short_name(entrypoint)} was ended on request ({signal_name(stopped)})", exit_code=128 + stopped)
-    return _read_answer(entrypoint, child.returncode, outcome, log)
+    return _read_answer(entrypoint, returncode, outcome, log)
 
 
 def _start(
-    log: Path, env: Mapping[str, str] | None, secrets: Collection[str]
-) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
-    """The child, and the process that carries what it says to the log."""
-    import subprocess
-
-    surroundings = {**keys.environment(), **(env or {}), "PYTHONUNBUFFERED": "1"}
-    home = str(Path(__file__).resolve().parents[2])
-    surroundings["PYTHONPATH"] = os.pathsep.join(p for p in (surroundings.get("PYTHONPATH"), home) if p)
+    launch: Launch, log: Path, env: Mapping[str, str], secrets: Collection[str]
+) -> tuple[Process, subprocess.Popen[bytes]]:
+    """The process, and the one that carries what it says to the log."""
     with private.words(f"the log {log} cannot be written"):
         sink, cleaner = scrub.start(log, secrets)
     try:
-        child = subprocess.Popen(
-            # -P keeps the working directory off the child's path: a user's random.py must not replace the library's.
-            [sys.executable, "-P", "-m", "runner.backend"],
-            stdin=subprocess.PIPE,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            env=surroundings,
-            start_new_session=True,
-        )
+        process = launch(sink, env)
     except BaseException:
         os.close(sink)
         scrub.finish(cleaner)
         raise
     os.close(sink)
-    return child, cleaner
-
-
-def _feed(child: subprocess.Popen[bytes], work: dict[str, Any]) -> None:
-    """Hand over the work; the pipe stays open as the child's lifeline."""
-    assert child.stdin is not None
-    with contextlib.suppress(BrokenPipeError):  # it died before it read: how it ended says why
-        child.stdin.write(json.dumps(work).encode() + b"\n")
-        child.stdin.flush()
+    return process, cleaner
 
 
 def _watch(
-    child: subprocess.Popen[bytes],
+    process: Process,
     follow: _Follower,
     on_tick: Callable[[], None] | None,
     should_stop: Callable[[], int | None],
+    control: Control | None,
 ) -> int:
-    """Wait until the child has ended (0) or is to be stopped (the signal number)."""
-    while not _has_ended(child):
+    """Answer the process until it has ended (0) or is to be stopped (the signal number)."""
+    while not process.has_ended():
         if asked := should_stop():
             return asked
         follow.pump()
         if on_tick:
             on_tick()
-        time.sleep(_BREATH)
+        process.line.heed(control, _BREATH)
     return 0
 
 
-def _has_ended(child: subprocess.Popen[bytes]) -> bool:
-    """True when the child is dead. Where the system can, it is left unreaped, so that its group's id stays taken."""
-    if child.returncode is not None:
-        return True
-    if not hasattr(os, "waitid"):
-        return child.poll() is not None
-    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _end(child: subprocess.Popen[bytes], grace: float) -> None:
-    """End the child, if it has not, and all that it started: SIGTERM, time to tidy up, SIGKILL. Reaps the child."""
-    if not _has_ended(child):
-        _signal_group(child.pid, signal.SIGTERM)
+def _end(process: Process, grace: float) -> int:
+    """End the process, if it has not, and all that it started: SIGTERM, time to tidy up, SIGKILL. Reaps it."""
+    if not process.has_ended():
+        _signal_group(process.pid, signal.SIGTERM)
         deadline = time.monotonic() + grace
-        while not _has_ended(child) and time.monotonic() < deadline:
+        while not process.has_ended() and time.monotonic() < deadline:
             time.sleep(_BREATH)
-    _signal_group(child.pid, signal.SIGKILL)
-    child.wait()
-    if child.stdin:
-        with contextlib.suppress(BrokenPipeError):  # work that a child never read
-            child.stdin.close()
+    _signal_group(process.pid, signal.SIGKILL)
+    try:
+        return process.reap()
+    finally:
+        process.line.close()
 
 
 def _signal_group(group: int, number: int) -> None:

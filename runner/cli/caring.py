@@ -22,7 +22,8 @@ def doctor_(arguments: argparse.Namespace) -> Reply:
     """Everything that was looked at, and how to mend what is wrong; only what fails is a failure."""
     from runner import doctor
 
-    checks = list(doctor.examine(arguments.workspace.absolute(), network=arguments.network))
+    with terminal.Moving(sys.stderr, "looking", on=not arguments.quiet):
+        checks = list(doctor.examine(arguments.workspace.absolute(), network=arguments.network, start=not arguments.quick))
     failed = [check for check in checks if check.state == "fail"]
     warned = sum(check.state == "warn" for check in checks)
     data = {"checks": [check._asdict() for check in checks], "failed": len(failed), "warned": warned}
@@ -48,7 +49,7 @@ def _lines(check: Check) -> str:
 def _verdict(failed: int, warned: int) -> str:
     if failed:
         return f"\n{failed} to mend, {warned} to look at."
-    return f"\nAll well, {warned} to look at." if warned else "\nAll well."
+    return f"\nNothing is broken, {warned} to look at." if warned else "\nAll well."
 
 
 def _error(failed: Sequence[Check]) -> dict[str, Any] | None:

@@ -141,10 +141,11 @@ def _offered(program: str, line: Line, action: argparse.Action) -> list[str]:
         "SKILL": _skills,
         "ACTION": lambda: _actions(line),
         "KEY=VALUE": lambda: _settings(program, line),
+        "KEY[=RANGE]": lambda: _settings(program, line),
         "KEY": lambda: [key.removesuffix("=") for key in _settings(program, line)],
         "STATE": lambda: list(STATES),
         "WHICH": lambda: ["best", "latest", "epoch:", "step:"],
-        "KEY=N": lambda: ["trials=", "time="],
+        "KEY=N": lambda: ["trials=", "time=", "epochs="],
         "NAME": lambda: _names(line, action.dest),
     }
     return sources[metavar]() if metavar in sources else []
@@ -191,9 +192,13 @@ def _choices(leaf: dict[str, Any]) -> list[str]:
 
 
 def _names(line: Line, dest: str) -> list[str]:
-    """Recipes of the action that was named; skills where a skill is installed."""
+    """Recipes of the action that was named; skills where a skill is installed; algorithms of a search."""
     from runner import bank
 
+    if dest == "algorithm":
+        from runner.automl.strategies import ALGORITHMS
+
+        return list(ALGORITHMS)
     if dest == "name":
         return _skills()
     if dest != "recipe" or not line.words:

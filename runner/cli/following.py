@@ -47,8 +47,10 @@ def of_job(record: Mapping[str, Any], workspace: str) -> list[str]:
 
 
 def resumable(record: Mapping[str, Any]) -> list[str]:
-    """The jobs an ended one can be continued from: itself, or those of its search or series that were cut off."""
-    within = (record.get("automl") or {}).get("trials") or (record.get("series") or {}).get("children") or []
+    """The jobs an ended one can be continued from: itself, or those of its series that were cut off."""
+    if record.get("automl"):
+        return [record["id"]] if record["state"] == "CANCELED" or record.get("err_class") == "ERR_INFRA" else []
+    within = (record.get("series") or {}).get("children") or []
     if within:
         return [one["job_id"] for one in within if one["state"] == "CANCELED" and one["job_id"]]
     return [record["id"]] if record.get("checkpoints") else []

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from runner import keys
-from runner.cli import caring, reports, serving, skills, verbs, watching
+from runner.cli import automl, caring, reports, searching, serving, skills, verbs, watching
+from runner.cli.kinds import file, folder, text
 from runner.cli.reply import Reply
 from runner.errors import UsageError
 
@@ -104,6 +105,9 @@ def _add_running(verb: Verb) -> None:
         _add_request(sub)
         _add_workspace(sub)
         if name == "run":
+            sub.add_argument(
+                "--dry-run", action="store_true", help="with --launch slurm: print the sbatch script, start nothing"
+            )
             sub.add_argument("--detach", action="store_true", help="return at once; the job goes on in the background")
             sub.add_argument(
                 "--plan", metavar="HASH", help="run just this plan (hash from `plan`), or nothing if anything changed"
@@ -155,14 +159,16 @@ def _add_upkeep(verb: Verb) -> None:
         help="install: default .agents/skills; new: folder with skills/, default the bank's",
     )
     sub.add_argument("--overwrite", action="store_true", help="install: replace files that were changed")
+    _add_workspace(automl.add(verb))
     _add_workspace(serving.add(verb))
     sub = verb(
         "doctor",
         caring.doctor_,
         "What may be wrong with this installation, machine and workspace, and the remedy.",
-        "skillbank doctor",
+        "skillbank doctor --quick",
     )
     sub.add_argument("--network", action="store_true", help="ask the store of s3:// too")
+    sub.add_argument("--quick", action="store_true", help="do not try whether the packages start, which takes seconds")
     _add_workspace(sub)
     sub = verb(
         "completion",
@@ -175,13 +181,6 @@ def _add_upkeep(verb: Verb) -> None:
         "demo", verbs.demo_, "The whole way on synthetic data: sample data to validation report.", "skillbank demo --out demo"
     )
     sub.add_argument("--out", metavar="DIR", type=folder, default=Path("demo"))
-
-
-def folder(text: str) -> Path:
-    """A folder by its name; an empty one, as of a shell variable that is not set, is not the folder one stands in."""
-    if not text:
-        raise argparse.ArgumentTypeError("is empty; name a folder")
-    return Path(text)
 
 
 class _Version(argparse.Action):
@@ -213,9 +212,13 @@ def _add_job(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def _add_request(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("skill", metavar="SKILL", nargs="?", help="may be left out with --phrase")
     sub.add_argument("action", metavar="ACTION", nargs="?", help="may be left out with --phrase")
-    sub.add_argument("--phrase", metavar="TEXT", help="what the user said; names the skill, the action, the AutoML word")
-    sub.add_argument("--dataset", metavar="DIR", help="folder (or s3:// prefix) whose files fill the spec's data paths")
-    sub.add_argument("--spec", metavar="FILE", type=Path, help="spec file, YAML or JSON")
+    sub.add_argument(
+        "--phrase", metavar="TEXT", type=text, help="what the user said; names the skill, the action, the AutoML word"
+    )
+    sub.add_argument(
+        "--dataset", metavar="DIR", type=text, help="folder (or s3:// prefix) whose files fill the spec's data paths"
+    )
+    sub.add_argument("--spec", metavar="FILE", type=file, help="spec file, YAML or JSON")
     sub.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides", help="a spec value; repeatable"
     )
@@ -224,13 +227,11 @@ def _add_request(sub: argparse.ArgumentParser) -> None:
         "--checkpoint", metavar="WHICH", default="best", help="of the parent: best (default), latest, epoch:N or step:N"
     )
     sub.add_argument("--resume", metavar="JOB", help="the train job to go on with, from its latest checkpoint")
-    sub.add_argument("--pretrained", metavar="FILE", help="checkpoint whose weights start the training")
+    sub.add_argument("--pretrained", metavar="FILE", type=text, help="checkpoint whose weights start the training")
     keys.add_option(sub)
     sub.add_argument("--automl", choices=("on", "off"), help="search, or train once; default: the phrase's word, else on")
-    sub.add_argument(
-        "--budget", metavar="KEY=N", action="append", default=[], help="of the search: trials=N, time=10m; default trials=10"
-    )
-    sub.add_argument("--results", metavar="ROOT", help="folder or s3:// prefix under which the job's results go")
+    searching.add_options(sub)
+    sub.add_argument("--results", metavar="ROOT", type=text, help="folder or s3:// prefix under which the job's results go")
     sub.add_argument(
         "--recipe", metavar="NAME", help="recipe laid under what you say, or none; default: the skill's, unless --spec is given"
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import Any, NamedTuple
 
-from runner import render
-
 
 class Reply(NamedTuple):
     """What a verb answers: data for --json, text for people, what to call next, and the exit code."""
@@ -26,13 +24,15 @@ def facts(record: dict[str, Any]) -> dict[str, Any]:
 
 def ended(record: dict[str, Any]) -> Reply:
     """A job that has ended: its facts, and the exit code that says how."""
+    from runner import render_search
+
     code = 0
     error = record.get("error")
     if record["state"] != "COMPLETE":
         code = int((error or {}).get("exit_code") or 1)
     return Reply(
         facts(record),
-        render.job(record),
+        render_search.job(record),
         exit_code=code,
         error={**error, "job_id": record["id"]} if error else None,
     )

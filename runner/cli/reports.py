@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from runner import render
+from runner.cli.kinds import folder
 from runner.cli.reply import Reply, store_of
 from runner.errors import UsageError
 
@@ -16,7 +17,7 @@ def add_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--compare", action="store_true", help="set two to eight jobs side by side, the first one as the base")
     sub.add_argument("--index", action="store_true", help="one page of all jobs of the workspace")
     sub.add_argument(
-        "--out", metavar="DIR", type=Path, help="default: in <workspace>/reports, a folder named after the first job"
+        "--out", metavar="DIR", type=folder, help="default: in <workspace>/reports, a folder named after the first job"
     )
 
 
@@ -25,6 +26,8 @@ def report(arguments: argparse.Namespace) -> Reply:
     _check(arguments)
     command = ["skillbank", *arguments.words]
     store = store_of(arguments)
+    if not store.workspace.is_dir():
+        raise UsageError(f"There is no workspace {store.workspace}.", hint="Name the one that has jobs: --workspace DIR")
     out = arguments.out.absolute() if arguments.out else None
     if arguments.index:
         from runner.report import index

@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
+from runner.cli.kinds import file
 from runner.cli.reply import Reply
 from runner.errors import SkillBankError, UsageError
 
@@ -22,7 +22,7 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> argparse.ArgumentParser
         "--http", metavar="PORT", type=int, help="on HTTP instead, on this machine only; 0 is any free port; needs a token"
     )
     sub.add_argument(
-        "--token-file", metavar="FILE", type=Path, help="holds the token that clients send; default: $SKILLBANK_MCP_TOKEN"
+        "--token-file", metavar="FILE", type=file, help="holds the token that clients send; default: $SKILLBANK_MCP_TOKEN"
     )
     return sub
 

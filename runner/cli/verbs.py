@@ -31,6 +31,17 @@ def _request(arguments: argparse.Namespace) -> Any:
         automl=arguments.automl,
         phrase=arguments.phrase,
         budget=tuple(arguments.budget),
+        algorithm=arguments.algorithm,
+        search=tuple(arguments.search),
+        no_search=tuple(arguments.no_search),
+        workers=arguments.workers,
+        no_prune=arguments.no_prune,
+        keep_trials=arguments.keep_trials,
+        join=arguments.join,
+        storage=arguments.storage,
+        lost_after=arguments.lost_after,
+        launch=arguments.launch,
+        slurm=tuple(arguments.slurm),
         results=arguments.results,
         overwrite=arguments.overwrite,
         recipe=arguments.recipe,
@@ -154,14 +165,14 @@ def match_(arguments: argparse.Namespace) -> Reply:
 
 def plan_(arguments: argparse.Namespace) -> Reply:
     """What `run` would do, and the hash by which just that can be run."""
-    from runner import plan, planhash
+    from runner import plan, planhash, render_search
 
     made = plan.make(_request(arguments))
     identity = planhash.identify(made)
     planhash.keep(made, identity)
     data = planhash.shown(made, identity)
     following = again("run", arguments.words, "--plan", identity.short)
-    return Reply(data, render.plan(data), (following,), warnings=(*made.notes, *planhash.unseen(identity)))
+    return Reply(data, render_search.plan(data), (following,), warnings=(*made.notes, *planhash.unseen(identity)))
 
 
 def validate_(arguments: argparse.Namespace) -> Reply:
@@ -183,12 +194,26 @@ def run_(arguments: argparse.Namespace) -> Reply:
     from runner import launch
 
     request = _request(arguments)
+    if arguments.dry_run:
+        return _dry(request)
     if arguments.detach:
         record = _unlocked(launch.submit, request, arguments.line)
         return Reply(facts(record), render.submitted(record), warnings=_existing(record))
-    ticker = _ticker(arguments)
+    ticker = ticker_of(arguments)
     record = _unlocked(lambda asked: launch.run(asked, ticker), request, arguments.line)
     return ended(record)._replace(warnings=_existing(record))
+
+
+def _dry(request: Any) -> Reply:
+    """The script that would be submitted; nothing is started and nothing written."""
+    from runner import plan, study_slurm
+
+    made = plan.make(request)
+    facts_ = made.search or {}
+    if not facts_.get("launch"):
+        raise UsageError("--dry-run shows what --launch slurm would submit.", hint="Without it: skillbank plan")
+    script = study_slurm.script(facts_, request.workspace, made.results_dir)
+    return Reply({"script": script, "workers": facts_["launch"]["workers"]}, script, warnings=tuple(made.notes))
 
 
 def _existing(record: dict[str, Any]) -> tuple[str, ...]:
@@ -196,7 +221,7 @@ def _existing(record: dict[str, Any]) -> tuple[str, ...]:
     return (told,) if record.get("existing") else ()
 
 
-def _ticker(arguments: argparse.Namespace) -> Any:
+def ticker_of(arguments: argparse.Namespace) -> Any:
     """What a run in the foreground shows: lines as they come, and where it is."""
     from runner.follow import Follower
     from runner.launch import Ticker

@@ -22,19 +22,22 @@ def jobs_(arguments: argparse.Namespace) -> Reply:
         records = [r for r in records if r["state"] == arguments.state.upper()]
     fields = ("id", "skill", "action", "state", "submitted_at", "ended_at", "parent_job", "study_job", "results_dir")
     rows = [{field: r.get(field) for field in fields} for r in records]
-    return Reply({"jobs": rows}, render.jobs(rows))
+    nowhere = (
+        () if store.workspace.is_dir() else (f"There is no workspace {store.workspace} yet; another one: --workspace DIR.",)
+    )
+    return Reply({"jobs": rows}, render.jobs(rows), warnings=nowhere)
 
 
 def status_(arguments: argparse.Namespace) -> Reply:
     """A job's record and how far it is."""
-    from runner import follow
+    from runner import follow, render_search
     from runner.jobs import TERMINAL
 
     store = store_of(arguments)
     record = store.reconcile(arguments.job)
     progress = follow.progress(store.working_on(record)["results_dir"])
     where = "" if record["state"] in TERMINAL else follow.line(progress, record)
-    return Reply({**facts(record), "progress": progress}, render.job(record, where))
+    return Reply({**facts(record), "progress": progress}, render_search.job(record, where))
 
 
 def logs_(arguments: argparse.Namespace) -> Reply:

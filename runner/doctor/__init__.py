@@ -11,13 +11,16 @@ from runner.errors import SkillBankError
 __all__ = ["Check", "examine"]
 
 
-def examine(workspace: Path, *, network: bool = False) -> Iterator[Check]:
-    """Everything that is looked at, one after the other; storage is asked only over the ``network`` that is allowed."""
+def examine(workspace: Path, *, network: bool = False, start: bool = True) -> Iterator[Check]:
+    """Everything that is looked at, one after the other.
+
+    Storage is asked only over the ``network`` that is allowed; ``start``: whether the packages are imported (elsewhere).
+    """
     from runner.doctor import machine, packages
     from runner.doctor import workspace as places
 
     yield packages.python()
-    yield from packages.packages()
+    yield from packages.packages(start=start)
     yield _torch(packages.torch_build())
     yield _bank()
     yield from machine.machine(workspace)

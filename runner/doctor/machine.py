@@ -62,7 +62,10 @@ def threads() -> Check:
     quota, said = _quota(), os.environ.get("OMP_NUM_THREADS", "")
     allowed = max(1, round(quota)) if quota else usable
     says = f"{usable} usable" + (f", quota {quota:g}" if quota else "") + f"; OMP_NUM_THREADS {said or 'not set'}"
-    wanted = int(said) if said.isdigit() and int(said) else usable
+    if said and not re.fullmatch(r"\s*\+?0*[1-9]\d*\s*(,\s*[1-9]\d*\s*)*", said):
+        wrong = f"{usable} usable; OMP_NUM_THREADS is {said[:40]!r}, which is no number of threads: torch would start {usable}"
+        return Check("threads", "warn", wrong, f"export OMP_NUM_THREADS={allowed}")
+    wanted = int(said.partition(",")[0]) if said else usable
     if wanted > allowed:
         return Check("threads", "warn", f"{says}: torch would start {wanted}", f"export OMP_NUM_THREADS={allowed}")
     return Check("threads", "ok", says)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from runner.errors import SkillBankError
 from runner.jobs import TERMINAL, JobStore
 from runner.jobs.locks import flock
 
+PRIVATE = ("jobs", "plans")  # folders of the workspace that are made for their owner alone
 NAMED, REMOVED = 3, 20  # of each kind, in what is said and in the command that removes them
 
 
@@ -34,6 +36,7 @@ def workspace(place: Path) -> Iterator[Check]:
         yield Check("workspace", "ok", f"{place} (made by the first job)")
         return
     yield _locks(place)
+    yield from _open_to_others(place)
     yield from _jobs(place)
 
 
@@ -47,6 +50,22 @@ def _locks(place: Path) -> Check:
     except (OSError, SkillBankError) as error:
         return Check("workspace", "fail", f"{place}: {error}", "--workspace DIR, on a local disk")
     return Check("workspace", "ok", str(place))
+
+
+def _open_to_others(place: Path) -> Iterator[Check]:
+    """What everybody may write to or look into: whoever writes there can change what jobs did, or divert what they write."""
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (place, *(place / name for name in PRIVATE)) if path.is_dir()}
+    writable = [path for path, mode in modes.items() if mode & stat.S_IWOTH]
+    readable = [path for path, mode in modes.items() if path != place and path not in writable and mode & stat.S_IRWXO]
+    closing = "o-w" if place in writable else "o-rwx"
+    for paths, may, bits in ((writable, "change or remove what lies in", closing), (readable, "look into", "o-rwx")):
+        if paths:
+            names, words = (between.join(map(show, paths)) for between, show in ((", ", str), (" ", _quoted)))
+            yield Check("permissions", "warn", f"everybody on this machine may {may} {names}", f"chmod {bits} {words}")
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def _jobs(place: Path) -> Iterator[Check]:

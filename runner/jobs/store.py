@@ -122,6 +122,20 @@ class JobStore:
         os.set_inheritable(fd, False)
         return Lease(job_id, fd)
 
+    def admit(self, record: Mapping[str, Any]) -> None:
+        """Take in the record of a job that another workspace has run to its end; one that is here already stays as it is.
+
+        Raises:
+            SchemaInvalid: it is no job record.
+        """
+        path = self.path(str(record["id"]))
+        found = parse(json.dumps(plain(record)), path)
+        with private.words(f"the workspace {self.workspace} cannot be written"):
+            private.folder(self.folder)
+        with locked(self._beside(found["id"], "lock")):
+            if not path.exists() and found["state"] in TERMINAL:
+                self._write(found)
+
     def mark(self, job_id: str, state: str, message: str = "", source: str = "runner", **fields: Any) -> Record:
         """Append a transition to a state that is not terminal, and set other fields with it."""
         if state in TERMINAL:
@@ -243,6 +257,8 @@ class JobStore:
             record["checkpoints"] = record["checkpoints"] or known["checkpoints"]
             if state == "ERROR":
                 record |= {"err_class": "ERR_INFRA", "error": _death(record, known)}
+            for one in (record["automl"] or {}).get("trials", []):  # it says nothing of them any more; their own records do
+                one["state"] = "UNKNOWN" if one["state"] in ("RUNNING", "PENDING") else one["state"]
             return self._write(step(record, state, message or reason or DIED, "reconcile"))
 
     def alive(self, job_id: str) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.errors import SkillBankError, UsageError
+from runner.mcp import wording
 from runner.mcp.tools import BY_NAME, TOOLS, WITHOUT_WORKSPACE
 
 if TYPE_CHECKING:
@@ -192,10 +193,10 @@ def call(calls: Calls, name: str, arguments: dict[str, Any]) -> Envelope:
     try:
         words = tool.command(arguments)
     except SkillBankError as error:
-        return calls.refuse(tool.verb, error)
+        return wording.fit(calls.refuse(tool.verb, error))
     if words[0] not in WITHOUT_WORKSPACE:
         words += ["--workspace", str(calls.workspace)]
-    return calls.answer(words)
+    return wording.fit(calls.answer(words))
 
 
 # -- resources -----------------------------------------------------------------------------------------------------
@@ -239,6 +240,6 @@ def read(calls: Calls, uri: str) -> tuple[str, str]:
     with _drawing:
         told = calls.answer(["report", asked[1], "--workspace", str(calls.workspace)])
     if not told["ok"]:
-        raise UsageError(told["error"]["message"], hint=told["error"].get("hint") or "")
+        raise UsageError(wording.text(told["error"]["message"]), hint=wording.text(told["error"].get("hint") or ""))
     paths = [Path(path) for path in told["data"]["report"].values() if Path(path).suffix == f".{asked[2]}"]
     return paths[0].read_text(encoding="utf-8"), KINDS[asked[2]]

@@ -122,7 +122,8 @@ class Tool(NamedTuple):
         """
         problems = ActionSchema({**self.input_schema, "default": {}}).problems(arguments)
         if problems:
-            raise UsageError(f"The arguments of {self.name} are wrong.", problems=problems)
+            said = [Problem(p.path, p.says.replace("no such setting", "no such argument"), p.allowed) for p in problems]
+            raise UsageError(f"The arguments of {self.name} are wrong.", problems=said)
         _no_secrets(self.name, arguments)
         return self.words(arguments)
 

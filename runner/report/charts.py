@@ -116,7 +116,7 @@ def _line(series: Series, x: Axis, y: Axis) -> dict[str, Any]:
 def _legend(series: Sequence[Series]) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     at = LEFT
-    for s in series:
+    for s in {s.name: s for s in series}.values():
         entries.append({"name": s.name, "style": s.style, "at": at, "line": s.line})
         at += 34 + 7.2 * len(s.name)
     return entries

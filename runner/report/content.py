@@ -95,7 +95,7 @@ def _sections(records: list[Record], artifacts: Artifacts, secrets: set[str]) ->
     }
     for record in records:
         sections["jobs"].append(jobs.view(_shown(record, secrets), artifacts))
-        if record.get("study_job") in known:
+        if record.get("study_job") in known and jobs.role(record) == "trial":
             continue
         action = str(record.get("action"))
         if record.get("automl"):

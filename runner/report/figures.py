@@ -52,9 +52,24 @@ def optimisation(search: dict[str, Any]) -> list[Chart]:
         Series("trial", "trial", [(h["number"], h["value"]) for h in history if h["number"] != best], line=False),
         Series("best trial", "best", [(h["number"], h["value"]) for h in history if h["number"] == best], line=False),
     ]
-    charts = [chart(f"{metric} by trial", series, x_label="trial", y_label=metric)]
+    charts = [chart(f"{metric} by trial", series, x_label="trial", y_label=metric), _rungs(search, metric)]
     charts += [_against(parameter, search, metric) for parameter in search["space"][:MOST_PARAMETERS]]
     return [c for c in charts if c]
+
+
+def _rungs(search: dict[str, Any], metric: str) -> Chart | None:
+    """The curves of all trials over each other: where they were stopped, and which of them the best one overtook."""
+    curves = [t for t in search["trials"] if t["curve"]]
+    if len(curves) < 2:
+        return None
+
+    def lines(name: str, style: str, chosen: list[dict[str, Any]]) -> list[Series]:
+        return [Series(name, style, [(x, y) for x, y in t["curve"]]) for t in chosen]
+
+    stopped = lines("stopped", "halted", [t for t in curves if t["stopped"] and not t["best"]])
+    others = lines("trial", "whole", [t for t in curves if not t["stopped"] and not t["best"]])
+    best = lines("best trial", "best", [t for t in curves if t["best"]])
+    return chart(f"{metric} by epoch, every trial", [*stopped, *others, *best], x_label="epoch", y_label=metric)
 
 
 def series(told: dict[str, Any]) -> list[Chart]:
@@ -97,7 +112,9 @@ def _by_training(told: dict[str, Any], metric: str) -> Chart | None:
 def _against(parameter: dict[str, Any], search: dict[str, Any], metric: str) -> Chart | None:
     """Metric over one numeric parameter: is there a valley, and does it lie inside the range?"""
     done = [t for t in search["trials"] if _number(t["value"]) and _number(t["params"].get(parameter["key"]))]
-    if len(done) < 3 or not _number(parameter["low"]) or not _number(parameter["high"]):
+    choices = [c for c in parameter["choices"] or [] if _number(c)]
+    low, high = (min(choices), max(choices)) if choices else (parameter["low"], parameter["high"])
+    if len(done) < 3 or not _number(low) or not _number(high) or low >= high:
         return None
     points = [(t["params"][parameter["key"]], t["value"], t["best"]) for t in done]
     series = [
@@ -111,7 +128,7 @@ def _against(parameter: dict[str, Any], search: dict[str, Any], metric: str) -> 
         y_label=metric,
         log_x=parameter["scale"] == "log",
         whole_x=parameter["kind"] == "int",
-        x_range=(parameter["low"], parameter["high"]),
+        x_range=(low, high),
     )
 
 

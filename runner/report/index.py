@@ -59,10 +59,10 @@ def table(records: Sequence[Record], reports: Mapping[str, Path], folder: Path) 
     """Headline, a row per job that is no trial, newest first, and the best accuracy on each test set."""
     trials: dict[str, int] = {}
     for record in records:
-        if record.get("study_job"):
+        if jobs.role(record) == "trial":
             trials[record["study_job"]] = trials.get(record["study_job"], 0) + 1
     ids = {record["id"] for record in records}
-    shown = [r for r in sorted(records, key=age, reverse=True) if r.get("study_job") not in ids]
+    shown = [r for r in sorted(records, key=age, reverse=True) if r.get("study_job") not in ids or jobs.role(r) != "trial"]
     rows = [_row(record, trials.get(record["id"], 0), reports, folder) for record in shown]
     counts = {status: sum(row["status"] == status for row in rows) for status in ORDER}
     said = ", ".join(f"{n} {status}" for status, n in counts.items() if n)

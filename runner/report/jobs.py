@@ -64,8 +64,8 @@ def recipe(record: Record) -> str | None:
 
 
 def role(record: Record) -> str:
-    """``trial`` of a search or a series, the ``study`` itself, or a plain ``job``."""
-    if record.get("study_job"):
+    """``trial`` of a search or a series, the ``study`` itself, or a plain ``job``, such as the evaluation after a search."""
+    if record.get("study_job") not in (None, record.get("parent_job")):
         return "trial"
     return "study" if record.get("automl") or record.get("series") else "job"
 

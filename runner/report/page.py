@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.report import diagram, disk, figures, parallel, series, text, words
+from runner.report import diagram, disk, figures, parallel, searched, series, text, words
 
 if TYPE_CHECKING:
     import jinja2
@@ -76,7 +76,7 @@ def environment() -> jinja2.Environment:
         made.filters[name] = getattr(words, name)
     made.filters["command"] = shlex.join
     made.filters["source_kind"] = _source_kind
-    made.filters["interval"] = text.interval
+    made.filters["interval"] = searched.interval
     return made
 
 

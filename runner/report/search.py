@@ -11,7 +11,7 @@ from typing import Any
 from runner.automl import importance
 from runner.report import words
 from runner.report.collect import Record
-from runner.report.results import number
+from runner.report.results import count, number, text
 
 EDGE = 0.05  # of a search range, within which the best value counts as lying at its edge
 PARAMETER = ("key", "kind", "low", "high", "scale", "choices", "default", "title")
@@ -37,6 +37,15 @@ def search(record: Record, records: dict[str, Record]) -> dict[str, Any]:
         else None,
         "history": _history(trials, minimise),
         "importance": _importance(told, trials, minimise),
+        "epochs": count(told.get("epochs")),
+        "totals": {str(name): n for name, n in (told.get("totals") or {}).items() if count(n) is not None},
+        "elapsed": number(told.get("elapsed")),
+        "workers": count((told.get("crew") or {}).get("count")),
+        "baseline": next(({"number": t["number"], "value": t["value"]} for t in trials if t["origin"] == "given"), None),
+        "final": _final(told.get("final")),
+        "failures": _failures(trials),
+        "deleted": len(told.get("deleted") or []),
+        "kept_all": bool(told.get("keep_trials")),
     }
 
 
@@ -76,7 +85,50 @@ def _trial(trial: dict[str, Any], best: Any, records: dict[str, Record]) -> dict
         "error": str(error) if error else None,
         "log": own.get("log"),
         "best": best is not None and trial.get("number") == best,
+        "origin": text(trial.get("origin")),
+        "stopped": trial.get("status") == "stopped",
+        "reached": number(trial.get("reached")),
+        "epochs": count(trial.get("epochs")),
+        "jobs": len(trial.get("jobs") or []) or None,
+        "class": text(trial.get("class")),
+        "adjustments": [str(change) for change in trial.get("adjustments") or []],
+        "curve": [[x, y] for x, y in trial.get("curve") or [] if number(x) is not None and number(y) is not None],
     }
+
+
+def _final(told: Any) -> dict[str, Any] | None:
+    """The evaluation after the search; None where the record knows of none."""
+    if not isinstance(told, dict):
+        return None
+    metric = str(told.get("metric") or "")
+    return {
+        "action": str(told.get("action") or ""),
+        "metric": metric,
+        "data": [str(path) for path in (told.get("inputs") or {}).values()],
+        "why_not": text(told.get("why_not")),
+        "rows": [
+            {
+                "what": str(row.get("what") or ""),
+                "number": count(row.get("number")),
+                "job_id": text(row.get("job_id")),
+                "value": number((row.get("metrics") or {}).get(metric)),
+                "error": text(row.get("error")),
+            }
+            for row in told.get("rows") or []
+        ],
+    }
+
+
+def _failures(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What made trials fail, by whose fault it was, the most frequent first."""
+    found: dict[tuple[str, str], list[Any]] = {}
+    for trial in trials:
+        if trial["status"] == "failed":
+            found.setdefault((trial["class"] or "unknown", trial["error"] or "no reason was recorded"), []).append(
+                trial["number"]
+            )
+    ordered = sorted(found.items(), key=lambda item: -len(item[1]))
+    return [{"class": kind, "cause": cause, "trials": numbers} for (kind, cause), numbers in ordered]
 
 
 def _history(trials: list[dict[str, Any]], minimise: bool) -> list[dict[str, Any]]:

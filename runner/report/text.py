@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from runner.report import words
+from runner.report import searched, words
 from runner.report.markdown import Lines, block, code, plain, table
 from runner.report.series import value
 
@@ -20,7 +20,7 @@ def render(report: dict[str, Any]) -> str:
         _summary,
         _evaluations,
         _trainings,
-        _searches,
+        searched.searches,
         _series,
         _exports,
         _others,
@@ -171,32 +171,6 @@ def _trainings(r: dict[str, Any]) -> Lines:
         yield from table(("Epoch", "Train loss", "Val loss", "Train acc", "Val acc", "Rate", ""), rows, "rrrrrr")
 
 
-def _searches(r: dict[str, Any]) -> Lines:
-    for s in r["searches"]:
-        yield from (f"## AutoML {code(s['job'])}", "")
-        yield from (f"{s['algorithm']} search, {s['direction']} {code(s['metric'])}, budget {plain(s['budget'])}.", "")
-        trials = [
-            (
-                f"{t['number']}{' best' if t['best'] else ''}",
-                t["status"],
-                words.number(t["value"]),
-                words.seconds(t["seconds"]),
-                code(", ".join(f"{k}={words.number(v)}" for k, v in t["params"].items())) or "the spec as given",
-                plain(t["error"] or ""),
-            )
-            for t in s["trials"]
-        ]
-        yield from table(("Trial", "Status", plain(s["metric"] or "Value"), "Time", "Parameters", "Error"), trials, "llrr")
-        importance = s["importance"]
-        if importance["why_not"]:
-            yield from (f"Which setting mattered most cannot be told: {plain(importance['why_not'])}.", "")
-        weights = [(code(w["key"]), words.share(w["share"])) for w in importance["settings"]]
-        yield from table(("Setting", f"Importance ({importance['evaluator']})"), weights, "lr")
-        space = [(code(p["key"]), plain(interval(p)), p["scale"] or "", words.value(p["default"])) for p in s["space"]]
-        yield from table(("Searched", "Range", "Scale", "As given"), space)
-        yield from table(("Left out", "Why"), [(code(x["key"]), plain(x["reason"])) for x in s["left_out"]])
-
-
 def _series(r: dict[str, Any]) -> Lines:
     for s in r["series"]:
         yield from (f"## Series {code(s['job'])}", "", f"{plain(s['what'])}.", "")
@@ -230,15 +204,6 @@ def _share(point: dict[str, Any]) -> str:
 def _spread(found: dict[str, Any]) -> tuple[str, ...]:
     name = found["name"]
     return (plain(name), str(found["n"]), *(value(name, found[key]) for key in ("mean", "std", "min", "max")))
-
-
-def interval(parameter: dict[str, Any]) -> str:
-    """Where a parameter was searched."""
-    if parameter["choices"]:
-        return ", ".join(words.value(choice) for choice in parameter["choices"])
-    if parameter["low"] is None:
-        return words.NOTHING
-    return f"{words.number(parameter['low'])} to {words.number(parameter['high'])}"
 
 
 def _exports(r: dict[str, Any]) -> Lines:

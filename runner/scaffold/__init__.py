@@ -7,6 +7,7 @@ import importlib.util
 import keyword
 import os
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -72,7 +73,15 @@ def _root(root: Path | None) -> Path:
     if root is not None:
         if os.path.exists(root) and not root.is_dir():
             raise UsageError(f"{root} is not a folder; name another one: --dest DIR")
-        return root.resolve()
+        found = root.resolve()
+        above = found.parent.parent if (found / "SKILL.md").exists() else found.parent
+        if above != found.parent or (found.name == "skills" and not (found / "skills").is_dir()):
+            raise UsageError(
+                f"{root} is {'the folder of skills' if above == found.parent else 'a skill'} itself; wanted is the folder that "
+                "holds skills/, as a package comes beside it.",
+                hint=f"Name that folder: --dest {shlex.quote(str(above))}",
+            )
+        return found
     found = bank.root()
     if found.name == "_bank":
         raise UsageError(

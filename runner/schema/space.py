@@ -12,7 +12,8 @@ from runner.schema.words import Leaf, choices_of, show, types_of
 
 
 class Wish(NamedTuple):
-    """How a search is asked to vary a setting: within a range of its own, or not at all; None: as the schema has it.
+    """How a search is asked to vary a setting: within a range or among choices of its own, or not at all; None: as the schema
+    has it.
 
     It holds while other settings have one of the values in ``when``; else it is as if nobody had asked.
     """
@@ -21,6 +22,7 @@ class Wish(NamedTuple):
     scale: str | None = None
     when: Mapping[str, list[Any]] = MappingProxyType({})
     never: bool = False
+    choices: tuple[Any, ...] = ()
 
 
 class Parameter(NamedTuple):
@@ -67,6 +69,9 @@ def wished(leaf: Leaf, wish: Wish | None, spec: Mapping[str, Any]) -> tuple[Leaf
         return leaf, "" if searched else f"it is searched with other values of {key} than {show(specs.get(spec, key))} only"
     if wish.never:
         return leaf, "the recipe leaves it alone"
+    if wish.choices:
+        kept = {name: value for name, value in leaf.items() if name not in ("anyOf", "option_weights", "math_cond")}
+        return {**kept, "enum": list(wish.choices), "automl_enabled": True}, ""
     if wish.span is None:
         return leaf, ""
     own = {"automl_range": list(wish.span), "automl_scale": wish.scale or leaf.get("automl_scale") or "linear"}

@@ -4,6 +4,7 @@ from runner.storage.check import check_bucket, preflight
 from runner.storage.down import fetch
 from runner.storage.look import Look
 from runner.storage.place import Limits, Location, Moved, Progress, is_remote, parse
+from runner.storage.single import names, put, remove
 from runner.storage.stamp import stamps
 from runner.storage.up import MANIFEST, upload_tree
 
@@ -17,8 +18,11 @@ __all__ = [
     "check_bucket",
     "fetch",
     "is_remote",
+    "names",
     "parse",
     "preflight",
+    "put",
+    "remove",
     "stamps",
     "upload_tree",
 ]

@@ -57,6 +57,15 @@ def upload_tree(
     return manifest
 
 
+def send_file(s3: Any, place: Location, path: Path, crew: Crew) -> None:
+    """One file into the folder ``place``, whole or in parts."""
+    upload = _Upload(s3, place.bucket, place.key, path.parent, crew)
+    if path.stat().st_size > crew.limits.part:
+        upload.in_parts(path.name)
+    else:
+        upload.whole(path.name)
+
+
 class _Upload:
     """The files of one folder on their way; ``files`` is what the manifest will say of those that arrived."""
 

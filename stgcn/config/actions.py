@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from stgcn.config.convert import DatasetConvert
 from stgcn.config.data import DataPaths, Dataset
@@ -39,6 +40,12 @@ class Evaluate:
     results_dir: str | None = setting("", "Folder of this action's results; empty: <results_dir>/evaluate.")
     batch_size: int = setting(-1, "Sequences per step; -1 takes dataset.batch_size.", minimum=-1)
     test_dataset: DataPaths = section(DataPaths, "Sequences to evaluate on.")
+    precision: Literal["fp32", "bf16"] = setting(
+        "fp32", "Numbers that a checkpoint computes with; bf16 is sooner where the machine has it, and near, not equal."
+    )
+    provider: Literal["cpu", "cuda", "tensorrt", "openvino"] = setting(
+        "cpu", "Execution provider of onnxruntime for an ONNX file; all but cpu need a build of onnxruntime that has it."
+    )
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,12 @@ class Inference:
     top_k: int = setting(5, "Classes with probabilities per sequence in the JSON lines file beside output_file.", minimum=1)
     unknown_below: float = setting(
         0.0, "Sequences whose highest probability is lower are called unknown; 0 calls none so.", minimum=0.0, maximum=1.0
+    )
+    precision: Literal["fp32", "bf16"] = setting(
+        "fp32", "Numbers that a checkpoint computes with; bf16 is sooner where the machine has it, and near, not equal."
+    )
+    provider: Literal["cpu", "cuda", "tensorrt", "openvino"] = setting(
+        "cpu", "Execution provider of onnxruntime for an ONNX file; all but cpu need a build of onnxruntime that has it."
     )
 
 

@@ -192,6 +192,11 @@ class Dataset:
         minimum=-1,
         maximum=MAX_COUNT,
     )
+    bucket_by_length: bool = setting(
+        False,
+        "Put training sequences of like length into a batch: with model.padding=masked the frames beyond the longest of a "
+        "batch are not computed.",
+    )
     class_balance: Literal["none", "sampler", "loss"] = setting(
         "none", "Rare classes: drawn as often as the others (sampler), or counted more in the loss."
     )

@@ -181,4 +181,20 @@ class Train:
         minimum=0.01,
         maximum=1.0,
     )
+    precision: Literal["fp32", "bf16", "auto"] = setting(
+        "fp32",
+        "Numbers that a training step computes with; weights, optimiser and validation stay in fp32. auto: bf16 on a GPU that "
+        "has it, and for ST-GCN on a CPU that has it; the log says which.",
+    )
+    accumulate_batches: int = setting(
+        1,
+        "Batches whose gradients are summed before a step: batch_size times this is learnt from at once, in the memory of one.",
+        minimum=1,
+        maximum=MAX_COUNT,
+    )
+    arrangement: Literal["textbook", "fast"] = setting(
+        "textbook",
+        "How ST-GCN computes a training step on a CPU; fast gives the same gradients to rounding, sooner, and textbook the "
+        "very losses of a plain implementation, digit for digit.",
+    )
     optim: Optim = section(Optim, "Optimiser and learning-rate schedule.")

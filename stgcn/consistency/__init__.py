@@ -1,7 +1,7 @@
 """What the settings of a training say about one another: what contradicts itself or cannot work, and what does nothing.
 
-Types and bounds are checked elsewhere. The plan of a job asks here too, before anything runs: no tensors, no arrays, no file
-but a layout's, and nothing imported that takes its time.
+Types and bounds are checked elsewhere. The plan of a job asks here too, before anything runs: no tensors, no arrays, of files
+no more than a layout and the heads of the data, and nothing imported that takes its time.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from stgcn.consistency import data, training
+from stgcn.consistency import data, heads, training
 from stgcn.consistency.finding import Finding, viewed
 from stgcn.consistency.model import layout_of, of_classes, of_network, of_preparation, of_size, of_streams
 
@@ -24,11 +24,13 @@ def look(spec: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``problems``, each with ``key``, ``says``, ``others`` (the settings it stands against) and ``ways`` (pairs of a setting
-        and the value with which it would give way); and ``idle``: the reason for each setting that a search would vary in vain.
+        and the value with which it would give way); ``idle``: the reason for each setting that a search would vary in vain; and
+        ``notes``: what the training will say of the data.
     """
     settings = viewed(spec)
     found = problems(settings, absent=False)
-    return {"problems": [finding._asdict() for finding in found], "idle": training.idle(settings)}
+    notes = [] if found else heads.notes(settings, layout_of(settings, absent=False)[0])
+    return {"problems": [finding._asdict() for finding in found], "idle": training.idle(settings), "notes": notes}
 
 
 def problems(settings: config.TrainSpec, *, absent: bool = True) -> list[Finding]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stgcn import pickles
+from stgcn import pickled, pickles
 from stgcn.formats.base import Frame, Options, Recording, name_of
 from stgcn.formats.clips import (
     Unusable,
@@ -75,7 +75,7 @@ def read(unit: Path, root: Path, options: Options) -> Iterator[Recording]:
     except OSError as error:
         options.bad(str(unit), f"it cannot be read: {error.strerror or error}")
         return
-    except (Unusable, pickles.PickleRefused) as error:
+    except (Unusable, pickled.PickleRefused) as error:
         options.bad(str(unit), str(error))
         return
     prefix = "" if unit == root else f"{name_of(unit, root)}/"
@@ -86,7 +86,7 @@ def read(unit: Path, root: Path, options: Options) -> Iterator[Recording]:
             if name in taken:
                 raise Unusable(f"the name {name} appears before")
             recording = _recording(clip, prefix + name, options)
-        except (Unusable, pickles.PickleRefused) as error:
+        except (Unusable, pickled.PickleRefused) as error:
             options.bad(f"{unit}: annotation {position} ({name})", str(error))
             continue
         taken.add(name)

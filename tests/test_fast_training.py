@@ -1,0 +1,116 @@
+"""The arrangement of ST-GCN for training: the losses, gradients and statistics of the textbook network."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from stgcn import fast_training, toomcook, train
+from stgcn.fusion import Fused
+from stgcn.graph import LAYOUTS, adjacency
+from stgcn.model import STGCN
+from stgcn.module import _scores
+from stgcn.streams import Inputs
+from tests.trainer_cases import train_spec
+
+LAYOUT = LAYOUTS["openpose"]
+EXACT = 1e-9
+
+
+def network(**settings: object) -> STGCN:
+    torch.manual_seed(1)
+    model = STGCN(torch.from_numpy(adjacency(LAYOUT, "spatial")), 3, 4, **settings).double()
+    for importance in model.edge_importance:
+        if isinstance(importance, nn.Parameter):
+            nn.init.uniform_(importance, 0.5, 1.5)
+    return model.train()
+
+
+def sequences(frames: int, persons: int = 1, count: int = 3) -> torch.Tensor:
+    torch.manual_seed(2)
+    x = torch.randn(count, 3, frames, len(LAYOUT.joints), persons, dtype=torch.float64)
+    x[0, :, frames // 2 :] = 0
+    return x
+
+
+def gradients(model: nn.Module, x: torch.Tensor, how) -> torch.Tensor:
+    torch.manual_seed(3)
+    logits = how(model, x)
+    functional.cross_entropy(logits, torch.arange(len(x)) % 4).backward()
+    return logits.detach()
+
+
+@pytest.mark.parametrize(
+    ("settings", "frames", "persons"),
+    [
+        ({}, 20, 1),
+        ({"dropout": 0.0, "width": 16, "stages": [2, 1]}, 7, 2),
+        ({"dropout": 0.3, "width": 64, "stages": [2]}, 1, 1),
+        ({"edge_importance_weighting": False, "width": 48, "stages": [1, 2]}, 10, 1),
+        ({"dropout": 0.9, "width": 8, "stages": [1, 1, 1]}, 9, 3),
+    ],
+)
+def test_losses_gradients_and_statistics_are_those_of_the_textbook_network(settings: dict, frames: int, persons: int) -> None:
+    plain = network(**settings)
+    other = copy.deepcopy(plain)
+    x = sequences(frames, persons)
+    assert fast_training.fits(other, x)
+    apart = (gradients(plain, x, lambda model, batch: model(batch)) - gradients(other, x, fast_training.logits)).abs().max()
+    assert apart < EXACT
+    for (name, ours), theirs in zip(other.named_parameters(), plain.parameters(), strict=True):
+        assert ours.grad is not None, name
+        assert theirs.grad is not None, name
+        assert (ours.grad - theirs.grad).abs().max() < EXACT * max(1, theirs.grad.abs().max()), name
+    for (name, ours), theirs in zip(other.named_buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=EXACT, atol=EXACT, msg=name)
+
+
+@pytest.mark.parametrize("frames", [1, 8, 9, 10, 27, 31])
+@pytest.mark.parametrize("rows", [1, 5, 140])
+def test_the_convolution_and_its_gradients_are_those_of_torch(frames: int, rows: int) -> None:
+    torch.manual_seed(4)
+    x = torch.randn(frames, rows, 6, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(5, 6, 9, dtype=torch.float64, requires_grad=True)
+    told = torch.randn(frames, rows, 5, dtype=torch.float64)
+    wanted = functional.conv1d(x.permute(1, 2, 0), weight, padding=4).permute(2, 0, 1)
+    of_torch = torch.autograd.grad(wanted, (x, weight), told)
+    found = toomcook.Convolution.apply(x, weight)
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
+    for ours, theirs in zip(torch.autograd.grad(found, (x, weight), told), of_torch, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def test_where_it_does_not_serve_the_network_itself_answers() -> None:
+    x = sequences(6)
+    frozen = network(width=8, stages=[1])
+    frozen.data_bn.eval()
+    masked = network(width=8, stages=[1], inputs=Inputs(masked=True))
+    for model in (frozen, masked, network(width=8, stages=[1]).eval()):
+        assert not fast_training.fits(model, x)
+        torch.testing.assert_close(fast_training.logits(copy.deepcopy(model), x), model(x), rtol=0, atol=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not fast_training.fits(network(width=8, stages=[1]), x)
+
+
+def test_each_stream_is_arranged() -> None:
+    x = sequences(6)
+    fused = Fused({"joint": network(width=8, stages=[1]), "other": network(width=8, stages=[1])})
+    ours = _scores(copy.deepcopy(fused), x, fast_training.logits)
+    torch.testing.assert_close(ours, fused.scores(x), rtol=EXACT, atol=EXACT)
+
+
+def test_a_training_says_the_same_either_way(tmp_path: Path) -> None:
+    """In single precision, at a rate that does not magnify rounding."""
+    said = {}
+    for how in ("textbook", "fast"):
+        spec = train_spec(tmp_path, tmp_path / how, num_epochs=2, arrangement=how)
+        spec["train"]["optim"] = {"lr": 1e-5}
+        said[how] = train.run(spec)["metrics"]
+    for name in ("train_loss", "val_loss"):
+        assert math.isclose(said["fast"][name], said["textbook"][name], rel_tol=2e-4), name
