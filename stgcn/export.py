@@ -33,6 +33,7 @@ TALKERS = ("torch.onnx", "onnxscript", "onnx_ir")  # what they say is for the ex
 INPUT, OUTPUT, SCORES = "input", "fc_pred", "stream_scores"
 TOLERANCE = 1e-4  # the largest difference allowed
 LARGE_LOGIT = 10.0  # beyond it float32 itself is coarser: the allowance grows with the logits
+MOST = 2**15  # sequences or frames that a graph is traced for; it runs on more
 TRACED_FRAMES = 64
 # What is traced of a network that masks padding: so many frames that none of its halvings leaves a single one, which the
 # exporter would take for a special case. The file itself takes any length.
@@ -172,9 +173,10 @@ def write_onnx(network: nn.Module, path: Path, shape: InputShape, opset: int) ->
     masked = any(isinstance(part, Inputs) and part.masked for part in network.modules())
     traced = shape.frames or (MASKED_FRAMES if masked else TRACED_FRAMES)
     example = torch.zeros(2, shape.channels, traced, shape.joints, shape.persons)
-    dynamic: dict[int, Any] = {0: torch.export.Dim("batch")}
+    # Without a largest size older versions of torch find out that products of sizes may not fit 32 bits, and give up.
+    dynamic: dict[int, Any] = {0: torch.export.Dim("batch", max=MOST)}
     if shape.frames is None:
-        dynamic[2] = torch.export.Dim("time", min=MASKED_FRAMES // 2) if masked else torch.export.Dim("time")
+        dynamic[2] = torch.export.Dim("time", **({"min": MASKED_FRAMES // 2} if masked else {}), max=MOST)
     with redirect_stdout(StringIO()), quiet(TALKERS, [TREESPEC], logging.ERROR):
         torch.onnx.export(
             answers.eval(),
