@@ -18,9 +18,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from measuring import BENCH, machine, ratios, script, spread
+from measuring import BENCH, machine, ratios, run, script, spread
 
-JOB = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184"}  # the environment that a training job gets
+from runner import bank
+
 FORWARD = ("peer.py", "--what", "forward")
 
 
@@ -90,6 +91,11 @@ def products(size: Size) -> dict[str, float]:
     return found
 
 
+def job_environment() -> dict[str, str]:
+    """What a training job gets from the skill."""
+    return dict(bank.get("tao-train-pose-classification").action("train").environment)
+
+
 def inference(size: Size) -> list[Row]:
     """Evaluation of ST-GCN against the plain network."""
     rows = []
@@ -113,7 +119,7 @@ def training(size: Size) -> list[Row]:
     words = ("--what", "step", "--batch", "4", "--frames", f"{size.frames}", "--rounds", "2")
     seconds: dict[str, list[float]] = {"peer": [], "ours": []}
     for _ in range(size.rounds):
-        for side, environment in (("peer", {}), ("ours", JOB)):
+        for side, environment in (("peer", {}), ("ours", job_environment())):
             seconds[side].append(min(script("peer.py", *words, "--side", side, environment=environment)["step"]))
     what = f"training step, fp32, batch 4, {size.frames} frames, train.arrangement=fast"
     return [Row(what, ratios(seconds["peer"], seconds["ours"]), 1.3, 2.0, command("peer.py", *words))]
@@ -137,8 +143,6 @@ def convert(size: Size) -> list[Row]:
     file = BENCH.parent / f".convert-{os.getpid()}.json"
     words = ("--megabytes", f"{size.megabytes}", "--runs", f"{min(3, size.rounds)}")
     try:
-        from measuring import run
-
         run([sys.executable, BENCH / "convert.py", *words, "--json", file])
         (said,) = json.loads(file.read_text(encoding="utf-8"))["results"]
     finally:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stgcn import toomcook
-from stgcn.folded import affine
+from stgcn.folded import FoldedBlock, affine
 from stgcn.fusion import Fused
 from stgcn.masking import find
 from stgcn.model import STGCN, TEMPORAL_KERNEL, Block
@@ -209,36 +209,29 @@ def _mixed(layer: Layer, x: Tensor, out: Tensor | None = None) -> Tensor:
     return torch.clamp_min(y, 0, out=out)
 
 
-def _folded(block: Block, adjacency: Tensor, numbers: torch.dtype) -> Layer:
-    """A block and the weighted graph (K, V, V) it works on.
+def _folded(textbook: Block, adjacency: Tensor, numbers: torch.dtype) -> Layer:
+    """A block and the weighted graph (K, V, V) it works on, with frames outside and channels inside.
 
     Fewer products are for float32 alone: the sums around them would lose most of what a bfloat16 holds.
     """
     partitions, joints, _ = adjacency.shape
-    conv = cast(nn.Conv2d, block.tcn[2])
-    scale, shift = affine(block.tcn[0])
-    weight = block.gcn.conv.weight.view(partitions, len(scale), -1) * scale[:, None]  # (K, C', C)
-    bias = cast(Tensor, block.gcn.conv.bias).view(partitions, -1)
-    last_scale, last_shift = affine(block.tcn[3])
-    kernel = conv.weight * last_scale[:, None, None, None]
-    if block.stride == 1 and len(scale) >= WIDE and numbers == torch.float32:
-        kernel = toomcook.kernel(kernel.flatten(2))
+    block = FoldedBlock(textbook, adjacency)
+    channels = block.conv.out_channels
+    if block.stride == 1 and channels >= WIDE and numbers == torch.float32:
+        kernel = toomcook.kernel(block.conv.weight.flatten(2))
     else:
-        kernel = kernel.contiguous(memory_format=torch.channels_last)
-    last = cast(Tensor, conv.bias) * last_scale + last_shift
-    shortcut = None
-    if isinstance(block.residual, nn.Sequential):
-        side = cast(nn.Conv2d, block.residual[0])
-        side_scale, side_shift = affine(block.residual[1])
-        shortcut = (side.weight.flatten(1) * side_scale[:, None]).T.contiguous()
-        last = last + cast(Tensor, side.bias) * side_scale + side_shift
+        kernel = block.conv.weight.contiguous(memory_format=torch.channels_last)
+    bias, shortcut = cast(Tensor, block.conv.bias), None
+    if isinstance(block.residual, nn.Conv2d):
+        shortcut = block.residual.weight.flatten(1).T.contiguous().to(numbers)
+        bias = bias + cast(Tensor, block.residual.bias)
     return Layer(
-        adjacency.permute(2, 0, 1).reshape(joints * partitions, joints).to(numbers),
-        weight.permute(0, 2, 1).reshape(-1, len(scale)).contiguous().to(numbers),
-        (torch.einsum("kc,kvw->wc", bias, adjacency) * scale + shift).to(numbers),
-        kernel.to(numbers),
-        last.to(numbers),
-        None if shortcut is None else shortcut.to(numbers),
+        block.graph.view(joints, partitions, joints).permute(2, 1, 0).reshape(joints * partitions, joints).to(numbers),
+        block.mix.weight.view(channels, -1, partitions).permute(2, 1, 0).reshape(-1, channels).contiguous().to(numbers),
+        block.shift[0, :, 0].T.contiguous().to(numbers),
+        kernel.detach().to(numbers),
+        bias.detach().to(numbers),
+        shortcut,
         block.residual is not None,
         block.stride,
     )
