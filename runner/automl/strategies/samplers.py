@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,7 +54,7 @@ class Shares(NamedTuple):
     near: float = 0.0
 
 
-class Model(Random):
+class Model(Random, ABC):
     """Draws at random until ``startup`` configurations were judged, then asks a model of what came of all of them.
 
     The configurations are ranked at the largest number of epochs that ``enough`` of them have reached; behind those come the
@@ -103,9 +104,9 @@ class Model(Random):
         """The value that stands for a rank."""
         return float(place)
 
+    @abstractmethod
     def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
         """Optuna's sampler."""
-        raise NotImplementedError
 
 
 class Tpe(Model):
