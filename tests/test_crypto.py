@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from trainer_cases import status_lines, train_spec, write_checkpoint
+from trainer_cases import SMALL, status_lines, train_spec, write_checkpoint
 
 from runner import keys, tao_cli
 from stgcn import config, crypto, evaluate, export, inference, train
@@ -277,13 +277,13 @@ def test_resume_goes_on_encrypted(trained: tuple[dict, dict], tmp_path: Path) ->
 
 def test_fine_tuning_and_a_change_of_mind(trained: tuple[dict, dict], tmp_path: Path) -> None:
     """From a clear checkpoint to encrypted ones; the clear one needs no key and minds none."""
-    clear = write_checkpoint(tmp_path / "clear.pth")
+    clear = write_checkpoint(tmp_path / "clear.pth", small=True)
     spec = {**trained[0], "results_dir": str(tmp_path / "tuned")}
     spec["model"] = {**spec["model"], "pretrained_model_path": str(clear)}
     result = train.run(spec)
     assert result["metrics"]["pretrained"]["loaded"]
     assert crypto.is_sealed(result["artifacts"]["checkpoint"])
-    load(clear, config.Model(graph_layout="coco"), config.Dataset(num_classes=3), key="any key at all")
+    load(clear, config.Model(graph_layout="coco", **SMALL), config.Dataset(num_classes=3), key="any key at all")
 
 
 def test_evaluate_and_inference_read_it(trained: tuple[dict, dict], tmp_path: Path) -> None:

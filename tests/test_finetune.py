@@ -302,7 +302,7 @@ def test_settings_without_effect_are_refused(tmp_path: Path, settings: dict[str,
 
 def test_nothing_left_to_learn(tmp_path: Path) -> None:
     spec = train_spec(tmp_path / "data", tmp_path, num_epochs=1, freeze_epochs=1)
-    spec["model"]["pretrained_model_path"] = str(write_checkpoint(tmp_path / "same.pth"))
+    spec["model"]["pretrained_model_path"] = str(write_checkpoint(tmp_path / "same.pth", small=True))
     with pytest.raises(errors.SpecError, match="brought every tensor"):
         train.run(spec)
 

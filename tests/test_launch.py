@@ -166,6 +166,7 @@ def test_a_detached_job_outlives_the_shell_and_can_be_waited_for(toy: Any) -> No
     assert "toy training starts" in toy("logs", job, "-f").out
 
 
+@pytest.mark.slow  # ten seconds are what a job has to end by itself; the same by a shorter patience is in test_backend
 def test_cancel_ends_the_whole_group_even_one_that_will_not_go(toy: Any) -> None:
     done = toy.run("--detach", "--set", "train.behave=hang", "--set", "train.seconds=60", "--set", "num_epochs=9")
     trainer = trainer_pid(toy)

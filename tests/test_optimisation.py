@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from trainer_cases import sequences, status_lines, train_spec
+from trainer_cases import full_spec, sequences, status_lines, train_spec
 
 from stgcn import calibration, config, consistency, errors, evaluate, fit, predict, train, unheard
 from stgcn.averaging import Average
@@ -88,7 +88,7 @@ def losses_of_a_plain_loop(epochs: int, milestone: int) -> tuple[list[float], li
 
 
 def test_a_tao_spec_gives_the_losses_of_a_plain_loop(tmp_path: Path) -> None:
-    spec = train_spec(tmp_path / "data", tmp_path, num_epochs=3, optim={"lr": LR, "lr_steps": [2]})
+    spec = full_spec(tmp_path / "data", tmp_path, num_epochs=3, optim={"lr": LR, "lr_steps": [2]})
     train.run(spec)
     trained, validated = losses_of_a_plain_loop(3, milestone=2)
     found = rows(tmp_path)

@@ -160,7 +160,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict, dict]
     """A small fused network, trained, and how it evaluates."""
     folder = tmp_path_factory.mktemp("fused")
     spec = train_spec(folder, folder / "results", num_epochs=2)
-    spec["model"] |= {"model_type": "ST-GCN++", "width": 8, "stages": [1], "padding": "masked"}
+    spec["model"] |= {"model_type": "ST-GCN", "width": 8, "stages": [1], "padding": "masked"}
     spec["dataset"]["streams"] = ["bone", "joint"]
     result = train.run(spec)
     test = write_set(folder, "test", 6, seed=9)
@@ -206,7 +206,7 @@ def test_the_onnx_file_carries_streams_and_fusion(trained: tuple[Path, dict, dic
     shapes = {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.output}
     assert shapes == {"fc_pred": ["batch", 3], "stream_scores": ["batch", 2, 3]}
     props = {prop.key: prop.value for prop in model.metadata_props}
-    assert (props["network"], json.loads(props["streams"])) == ("ST-GCN++", ["bone", "joint"])
+    assert (props["network"], json.loads(props["streams"])) == ("ST-GCN", ["bone", "joint"])
     test = {"data_path": str(folder / "test_data.npy"), "label_path": str(folder / "test_label.pkl")}
     metrics = evaluated_by(folder / "onnx", exported["artifacts"]["onnx"], test)["metrics"]
     assert metrics["streams"] == evaluated["metrics"]["streams"]

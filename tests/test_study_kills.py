@@ -84,7 +84,7 @@ def undisturbed(toy_env: dict[str, str], tmp_path_factory: pytest.TempPathFactor
     return done.data["automl"]["trials"]
 
 
-@pytest.mark.parametrize("killed", ["parent", "worker", "both", "interrupted"])
+@pytest.mark.parametrize("killed", ["parent", "worker", "both", pytest.param("interrupted", marks=pytest.mark.slow)])
 def test_a_killed_search_goes_on_and_loses_no_more_than_an_epoch(
     toy: Any, undisturbed: list[dict[str, Any]], killed: str
 ) -> None:

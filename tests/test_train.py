@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from trainer_cases import status_lines, train_spec, write_checkpoint
+from trainer_cases import full_spec, status_lines, train_spec, write_checkpoint
 
 from stgcn import action, errors, train
 from stgcn.callbacks import COLUMNS
@@ -246,7 +246,7 @@ def test_a_rerun_starts_afresh_and_says_so(tmp_path: Path, caplog: pytest.LogCap
 
 def test_batches_of_one_and_a_divergence(tmp_path: Path) -> None:
     """The last of 9 sequences in batches of 8 is a batch of its own; huge steps end the training with advice."""
-    spec = train_spec(tmp_path / "data", tmp_path, num_epochs=3, optim={"lr": 10.0, "momentum": 0.99}, seed=-1)
+    spec = full_spec(tmp_path / "data", tmp_path, num_epochs=3, optim={"lr": 10.0, "momentum": 0.99}, seed=-1)
     spec["dataset"]["batch_size"] = 8
     data = np.load(tmp_path / "data" / "train_data.npy")
     np.save(tmp_path / "data" / "train_data.npy", data * np.float32(1e30))
@@ -257,7 +257,7 @@ def test_batches_of_one_and_a_divergence(tmp_path: Path) -> None:
 
 
 def test_pretrained_weights_load_what_fits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    spec = train_spec(tmp_path / "data", tmp_path, num_epochs=1, optim={"lr": 0.0, "weight_decay": 0.0})
+    spec = full_spec(tmp_path / "data", tmp_path, num_epochs=1, optim={"lr": 0.0, "weight_decay": 0.0})
     path = write_checkpoint(tmp_path / "nvidia.tlt", layout="nvidia", classes=6, described=False)
     spec["model"]["pretrained_model_path"] = str(path)
     result = train.run(spec)
@@ -365,7 +365,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)])
 def test_interrupted_in_an_epoch(tmp_path: Path, trained: tuple[dict, dict], number: int, code: int) -> None:
     """A signal leaves the state of the last whole epoch; going on from it ends in the weights of an undisturbed training."""
     spec, whole = trained

@@ -16,7 +16,8 @@ from moto.server import ThreadedMotoServer
 
 SKILL = "tao-train-pose-classification"
 ENVELOPE = {"ok", "schema_version", "command", "data", "warnings", "error", "next"}
-QUICK = ("--set", "num_epochs=1", "--set", "train.optim.lr=0.01", "--set", "num_workers=0", "--set", "dataset.repeat_to=0")
+SMALL = ("num_epochs=1", "train.optim.lr=0.01", "num_workers=0", "dataset.repeat_to=0", "model.stages=[1]")
+QUICK = tuple(word for one in SMALL for word in ("--set", one))
 
 
 @pytest.fixture(scope="module")

@@ -45,10 +45,10 @@ def write_set(folder: Path, split: str, count: int, **kwargs: int) -> dict[str, 
 
 
 def train_spec(folder: Path, results: Path, **train: object) -> dict:
-    """A spec that trains on 9 sequences, 2 steps an epoch, and validates on 3."""
+    """A spec that trains a small network on 9 sequences, 2 steps an epoch, and validates on 3."""
     return {
         "results_dir": str(results),
-        "model": {"graph_layout": "coco"},
+        "model": {"graph_layout": "coco", "width": SMALL["width"], "stages": list(SMALL["stages"])},
         "dataset": {
             "train_dataset": write_set(folder, "train", 9, seed=1),
             "val_dataset": write_set(folder, "val", 3, seed=2),
@@ -58,6 +58,11 @@ def train_spec(folder: Path, results: Path, **train: object) -> dict:
         },
         "train": {"optim": {"lr": 0.01}, **train},
     }
+
+
+def full_spec(folder: Path, results: Path, **train: object) -> dict:
+    """The same with the network in its published size, for tests of its weights, names or losses."""
+    return train_spec(folder, results, **train) | {"model": {"graph_layout": "coco"}}
 
 
 @functools.cache
