@@ -105,6 +105,7 @@ def main() -> int:
     parser.add_argument("--valid", type=int, help="frames of every sequence that are not padding (default: all)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--what", choices=("forward", "step", "both"), default="both")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of our forward pass (default fp32)")
     parser.add_argument("--side", choices=("peer", "ours"), help="time one of them alone, and print its seconds as JSON")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_args()
@@ -117,14 +118,14 @@ def main() -> int:
     y = torch.arange(options.batch) % 6
     if options.side:
         models = {options.side: models[options.side]}
-    apart = None if options.side else difference(models, x)
+    apart = None if options.side else difference(models, x, options.precision)
     optimisers = {name: torch.optim.SGD(model.parameters(), 0.01, 0.9, nesterov=True) for name, model in models.items()}
     times: dict[str, dict[str, list[float]]] = {name: {what: [] for what in kinds} for name in models}
     for turn in range(options.rounds + 1):
         for name, model in models.items():
             for what in kinds:
                 if what == "forward":
-                    seconds = forward_seconds(evaluated(name, model, x), x)
+                    seconds = forward_seconds(evaluated(name, model, x, options.precision), x)
                 else:
                     seconds = step_seconds(name, model, x, y, optimisers[name])
                 if turn:
@@ -159,13 +160,13 @@ def settle(models: dict[str, nn.Module], x: torch.Tensor) -> None:
     models["peer"].load_state_dict(dict(zip(models["peer"].state_dict(), models["ours"].state_dict().values(), strict=True)))
 
 
-def evaluated(name: str, model: nn.Module, x: torch.Tensor) -> nn.Module:
+def evaluated(name: str, model: nn.Module, x: torch.Tensor, precision: str = "fp32") -> nn.Module:
     """The network as it is evaluated: ours is arranged for it and has seen padding, once for many batches; neither is timed."""
     from stgcn import fast
 
     if name == "peer":
         return model
-    network = fast.arranged(model.eval())
+    network = fast.arranged(model.eval(), precision)
     network(x[:1])
     return network
 
@@ -182,10 +183,10 @@ def both() -> dict[str, nn.Module]:
     return {"peer": peer, "ours": ours}
 
 
-def difference(models: dict[str, nn.Module], x: torch.Tensor) -> float:
+def difference(models: dict[str, nn.Module], x: torch.Tensor, precision: str = "fp32") -> float:
     """Largest difference of the logits as they are timed: they have to be the same for the times to mean anything."""
     with torch.no_grad():
-        answers = [evaluated(name, model.eval(), x)(x) for name, model in models.items()]
+        answers = [evaluated(name, model.eval(), x, precision)(x) for name, model in models.items()]
     return float((answers[0] - answers[1]).abs().max())
 
 

@@ -100,16 +100,21 @@ def inference(size: Size) -> list[Row]:
     """Evaluation of ST-GCN against the plain network."""
     rows = []
     third = max(1, size.frames // 3)
-    for batch, valid, least, aim in (
-        (size.batch, third, 4.0, 6.0),
-        (size.batch, size.frames, 2.2, 2.5),
-        (1, third, 2.4, 4.0),
-        (1, size.frames, None, None),
+    for batch, valid, precision, least, aim in (
+        (size.batch, third, "fp32", 4.0, 6.0),
+        (size.batch, size.frames, "fp32", 2.2, 2.5),
+        (1, third, "fp32", 2.4, 4.0),
+        (1, size.frames, "fp32", None, None),
+        (size.batch, third, "bf16", 8.0, 12.0),
+        (size.batch, size.frames, "bf16", None, None),
+        (1, third, "bf16", None, None),
     ):
         words = ("--batch", f"{batch}", "--frames", f"{size.frames}", "--valid", f"{valid}", "--rounds", f"{size.rounds}")
+        if precision != "fp32":
+            words = (*words, "--precision", precision)
         said = script(*FORWARD, *words, "--json")
         note = f"logits {said['logits_apart']:.0e} apart"
-        what = f"inference, batch {batch}, {valid} of {size.frames} frames valid"
+        what = f"inference, {precision}, batch {batch}, {valid} of {size.frames} frames valid"
         rows.append(Row(what, said["peer_over_ours"]["forward"], least, aim, command(*FORWARD, *words), note))
     return rows
 

@@ -9,16 +9,15 @@ looked up in the trace of one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stgcn import toomcook
-from stgcn.folded import FoldedBlock, affine
+from stgcn import threads, toomcook
+from stgcn.folded import FoldedBlock, affine, folded
 from stgcn.fusion import Fused
 from stgcn.masking import find
 from stgcn.model import STGCN, TEMPORAL_KERNEL, Block
@@ -27,6 +26,7 @@ REACH = TEMPORAL_KERNEL // 2  # frames the temporal kernel looks to either side
 ROWS = 12_000  # frames * joints of the sequences that go through together: the activations of a block stay in the cache
 STEP = 8  # where padding counts, lengths are rounded up to multiples of it, so that more sequences go together
 WIDE = 64  # channels from which fewer products are worth the transforms around them
+WIDER = 128  # the same where threads share out every product, as in a batch of one
 
 
 class Layer(NamedTuple):
@@ -35,7 +35,8 @@ class Layer(NamedTuple):
     graph: Tensor  # (V * K, V): what every joint hears, partition by partition
     mix: Tensor  # (K * C, C')
     shift: Tensor  # (V, C'): biases of convolution and batch norm, through the graph
-    kernel: Tensor  # (C', C', 9, 1), channels last, or (25, C', C') of stgcn.toomcook
+    kernel: Tensor  # (C', C', 9, 1), channels last
+    products: Tensor | None  # (25, C', C'), the same for stgcn.toomcook
     bias: Tensor  # (C',): of the temporal convolution, its batch norm and the shortcut's
     shortcut: Tensor | None  # (C, C'); None: the input itself, or nothing
     residual: bool
@@ -60,8 +61,10 @@ def arranged(network: nn.Module, precision: str = "fp32") -> nn.Module:
         fused = Fused({stream: arranged(part, precision) for stream, part in network.networks.items()})
         fused.fusion = network.fusion
         return fused.eval()
-    if isinstance(network, STGCN) and next(network.parameters()).device.type == "cpu":
-        return FastSTGCN(network, torch.bfloat16 if precision == "bf16" else torch.float32)
+    if isinstance(network, STGCN):
+        if next(network.parameters()).device.type == "cpu":
+            return FastSTGCN(network, torch.bfloat16 if precision == "bf16" else torch.float32)
+        network = folded(network)
     return Autocast(network) if precision == "bf16" else network
 
 
@@ -111,14 +114,18 @@ class FastSTGCN(nn.Module):
         lengths = data.sum(dim=2).flatten() if masked else _lengths(rows)
         features = rows.new_zeros(len(rows), self.head.in_features)
 
-        def find_features(length: int, chosen: Tensor) -> Tensor:
+        def find_features(some: tuple[int, Tensor]) -> Tensor:
+            length, chosen = some
             group = rows[chosen, :length].transpose(0, 1)  # (L, n, V, C)
             return self._features(group, length if masked else rows.shape[1])
 
         groups = list(_groups(lengths, present.flatten(), rows.shape[1:3], 1 if masked else STEP))
         if any(length < rows.shape[1] for length, _ in groups) and not masked:
             self._trace(rows.shape[1])
-        for (_, chosen), found in zip(groups, _side_by_side(find_features, groups), strict=True):
+        alone = len(groups) < torch.get_num_threads()  # then the threads share out the work within a group
+        longest_first = list(reversed(groups))
+        all_found = [find_features(group) for group in groups] if alone else threads.each(find_features, longest_first)[::-1]
+        for (_, chosen), found in zip(groups, all_found, strict=True):
             features[chosen] = found
         features = features.view(*present.shape, -1).sum(dim=1) / present.sum(dim=1, keepdim=True)
         return cast(Tensor, self.head(features))
@@ -154,19 +161,6 @@ class FastSTGCN(nn.Module):
         return self.traces[frames]
 
 
-def _side_by_side(work: Callable[[int, Tensor], Tensor], groups: list[tuple[int, Tensor]]) -> list[Tensor]:
-    """Features of all groups, each by one thread, so that threads need not wait for one another after every product."""
-    threads = torch.get_num_threads()
-    if threads == 1 or len(groups) < threads:
-        return [work(*group) for group in groups]
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            begun = [pool.submit(torch.no_grad()(work), *group) for group in reversed(groups)]  # the longest first
-            return [one.result() for one in reversed(begun)]
-    finally:
-        torch.set_num_threads(threads)  # threads begin with what was said last, in whichever thread
-
-
 def _through(layer: Layer, x: Tensor, total: int, empty: tuple[Tensor, Tensor] | None) -> Tensor:
     """One block on the first frames (L, n, V, C) of ``total``: the first of its answer, all that the trace does not have.
 
@@ -176,7 +170,7 @@ def _through(layer: Layer, x: Tensor, total: int, empty: tuple[Tensor, Tensor] |
     stride, channels = layer.stride, layer.mix.shape[1]
     frames = math.ceil(total / stride)
     frames = min(frames, (length + REACH - 1) // stride + 1) if empty else frames
-    few = layer.kernel.dim() == 3
+    few = layer.products is not None and channels >= (WIDE if torch.get_num_threads() == 1 else WIDER)
     computed = toomcook.TILE * math.ceil(frames / toomcook.TILE) if few else stride * (frames - 1) + 1
     room = x.new_empty(computed + (toomcook.TILE if few else 2 * REACH), batch, joints, channels)
     room[:REACH] = 0
@@ -186,19 +180,25 @@ def _through(layer: Layer, x: Tensor, total: int, empty: tuple[Tensor, Tensor] |
         room[REACH + length : REACH + known] = empty[1][length:known, None]
     room[REACH + known :] = 0
     if few:
-        y = toomcook.convolve(room.flatten(1, 2), layer.kernel)[:frames]
+        assert layer.products is not None
+        y = toomcook.convolve(room.flatten(1, 2), layer.products)[:frames]
     else:
         image = room.flatten(1, 2).permute(2, 0, 1)[None]  # (1, C', frames, n*V), channels last
         y = functional.conv2d(image, layer.kernel, stride=(stride, 1))[0].permute(1, 2, 0)
     y = y.view(frames, batch, joints, channels)
     if layer.residual:
         last = stride * (frames - 1) + 1
-        if last > length:
+        known = math.ceil(min(length, last) / stride)
+        y[:known] += _residual(layer, x[:last:stride])
+        if known < frames:
             assert empty is not None
-            x = torch.cat([x, empty[0][length:last, None].expand(-1, batch, -1, -1)])
-        x = x[:last:stride]
-        y += x if layer.shortcut is None else torch.matmul(x, layer.shortcut)
+            y[known:] += _residual(layer, empty[0][stride * known : last : stride, None])
     return y.add_(layer.bias).relu_()
+
+
+def _residual(layer: Layer, x: Tensor) -> Tensor:
+    """What is added to the answer for frames (L, n, V, C) of the input."""
+    return x if layer.shortcut is None else torch.matmul(x, layer.shortcut)
 
 
 def _mixed(layer: Layer, x: Tensor, out: Tensor | None = None) -> Tensor:
@@ -217,10 +217,8 @@ def _folded(textbook: Block, adjacency: Tensor, numbers: torch.dtype) -> Layer:
     partitions, joints, _ = adjacency.shape
     block = FoldedBlock(textbook, adjacency)
     channels = block.conv.out_channels
-    if block.stride == 1 and channels >= WIDE and numbers == torch.float32:
-        kernel = toomcook.kernel(block.conv.weight.flatten(2))
-    else:
-        kernel = block.conv.weight.contiguous(memory_format=torch.channels_last)
+    few = block.stride == 1 and channels >= WIDE and numbers == torch.float32
+    products = toomcook.kernel(block.conv.weight.flatten(2)).detach() if few else None
     bias, shortcut = cast(Tensor, block.conv.bias), None
     if isinstance(block.residual, nn.Conv2d):
         shortcut = block.residual.weight.flatten(1).T.contiguous().to(numbers)
@@ -229,7 +227,8 @@ def _folded(textbook: Block, adjacency: Tensor, numbers: torch.dtype) -> Layer:
         block.graph.view(joints, partitions, joints).permute(2, 1, 0).reshape(joints * partitions, joints).to(numbers),
         block.mix.weight.view(channels, -1, partitions).permute(2, 1, 0).reshape(-1, channels).contiguous().to(numbers),
         block.shift[0, :, 0].T.contiguous().to(numbers),
-        kernel.detach().to(numbers),
+        block.conv.weight.detach().contiguous(memory_format=torch.channels_last).to(numbers),
+        products,
         bias.detach().to(numbers),
         shortcut,
         block.residual is not None,

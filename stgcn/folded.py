@@ -77,7 +77,7 @@ class FoldedSTGCN(nn.Module):
     def __init__(self, model: STGCN) -> None:
         super().__init__()
         self.inputs = model.inputs
-        with torch.no_grad():
+        with torch.no_grad(), model.A.device:
             joints = model.A.shape[-1]
             for name, value in zip(("scale", "shift"), affine(model.data_bn), strict=True):
                 self.register_buffer(name, value.view(joints, -1).T[None, :, None, :].contiguous())  # (1, C, 1, V)

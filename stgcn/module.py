@@ -249,7 +249,8 @@ class PoseClassifier(pl.LightningModule):
         """Optimiser and schedule, by epoch or by step, as the spec names them."""
         optim = self.settings.optim
         groups = self.tuning.groups(self.model, optim) if self.tuning else [{"params": list(self.model.parameters())}]
-        optimizer = build_optimizer(groups if optim.decay_norms else without_decay_of_norms(groups), optim)
+        groups = groups if optim.decay_norms else without_decay_of_norms(groups)
+        optimizer = build_optimizer(groups, optim, on_gpu=self.device.type == "cuda")
         by_step = optim.lr_scheduler == BY_STEP
         scheduler = build_scheduler(optimizer, optim, self.settings.num_epochs, self._steps() if by_step else 1)
         # AutoReduce is stepped in on_train_epoch_end: Lightning would do it after the checkpoint is written

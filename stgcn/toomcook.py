@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stgcn import threads
+
 TAPS = 9
 TILE = 9  # frames that come out together
 SEEN = TILE + TAPS - 1  # frames that go into them
@@ -55,18 +57,23 @@ def convolve(x: Tensor, kernel: Tensor) -> Tensor:
     """(9 * tiles + 9, R, C) frames -> (9 * tiles, R, C'): what a convolution of nine taps over the frames gives.
 
     Some rows of some tiles go through all three steps at a time, so that what lies between them stays in the cache; the frames
-    that a tile sees lie one after the other, so that nothing is copied. The last of the frames is not looked at.
+    that a tile sees lie one after the other, so that nothing is copied. Each thread has rows of its own. The last of the
+    frames is not looked at.
     """
     frames, rows, channels = x.shape
     wide = kernel.shape[2]
     into, back = _matrices(x)
     source, target = x.view(frames, -1), x.new_empty(frames - TILE, rows * wide)
-    for tiles, part in _chunks(frames, rows):
-        sums = _transformed(into, source, tiles, part, channels, SEEN)
-        mixed = torch.bmm(sums, kernel)
-        for place, frame, size in _places(tiles, part, wide):
-            out = target[frame : frame + TILE, part.start * wide : part.stop * wide]
-            torch.mm(back, mixed.view(PRODUCTS, -1)[:, place : place + size], out=out)
+
+    def convolved(share: range) -> None:
+        for tiles, part in _chunks(frames, share):
+            sums = _transformed(into, source, tiles, part, channels, SEEN)
+            mixed = torch.bmm(sums, kernel)
+            for place, frame, size in _places(tiles, part, wide):
+                out = target[frame : frame + TILE, part.start * wide : part.stop * wide]
+                torch.mm(back, mixed.view(PRODUCTS, -1)[:, place : place + size], out=out)
+
+    threads.each(convolved, _shares(rows))
     return target.view(frames - TILE, rows, wide)
 
 
@@ -80,8 +87,7 @@ class Convolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         """The convolution."""
         frames = x.shape[0]
-        room = x.new_zeros(_padded(frames), *x.shape[1:])
-        room[REACH : REACH + frames] = x
+        room = _within_zeros(x, REACH, _padded(frames))
         taps = torch.from_numpy(TAPS_TO).to(x.dtype)
         wide, channels, _ = weight.shape
         products = torch.mm(taps, weight.permute(2, 1, 0).reshape(TAPS, -1)).view(PRODUCTS, channels, wide)
@@ -97,19 +103,24 @@ class Convolution(torch.autograd.Function):
         wide = products.shape[2]
         into, back = _matrices(room)
         source = room.view(total, -1)
-        given = gradient.new_zeros(total, rows * wide)
-        given[: ctx.frames] = gradient.reshape(ctx.frames, -1)
+        given = _within_zeros(gradient, 0, total).view(total, -1)
         found = torch.zeros_like(room).view(total, -1)
-        weights = torch.zeros_like(products)
         turned = products.transpose(1, 2)
-        for tiles, part in _chunks(total, rows):
-            sums = _transformed(into, source, tiles, part, channels, SEEN)
-            pulled = _transformed(back.T, given, tiles, part, wide, TILE)
-            weights.baddbmm_(sums.transpose(1, 2), pulled)
-            pushed = torch.bmm(pulled, turned).view(PRODUCTS, -1)
-            for place, frame, size in _places(tiles, part, channels):
-                target = found[frame : frame + SEEN, part.start * channels : part.stop * channels]
-                target.addmm_(into.T, pushed[:, place : place + size])  # neighbouring tiles see the same frames
+
+        def pulled_back(share: range) -> Tensor:
+            weights = torch.zeros_like(products)
+            for tiles, part in _chunks(total, share):
+                sums = _transformed(into, source, tiles, part, channels, SEEN)
+                pulled = _transformed(back.T, given, tiles, part, wide, TILE)
+                weights.baddbmm_(sums.transpose(1, 2), pulled)
+                pushed = torch.bmm(pulled, turned).view(PRODUCTS, -1)
+                for place, frame, size in _places(tiles, part, channels):
+                    target = found[frame : frame + SEEN, part.start * channels : part.stop * channels]
+                    target.addmm_(into.T, pushed[:, place : place + size])  # neighbouring tiles see the same frames
+            return weights
+
+        first, *others = threads.each(pulled_back, _shares(rows))
+        weights = sum(others, start=first)
         taps = torch.mm(torch.from_numpy(TAPS_TO).to(room.dtype).T, weights.view(PRODUCTS, -1)).view(TAPS, channels, wide)
         return found.view_as(room)[REACH : REACH + ctx.frames], taps.permute(2, 1, 0)
 
@@ -119,15 +130,30 @@ def _padded(frames: int) -> int:
     return TILE * (math.ceil(frames / TILE) + 1)
 
 
+def _within_zeros(x: Tensor, before: int, frames: int) -> Tensor:
+    """``x`` (T, ...) as some of so many frames, with zeros before and after."""
+    room = x.new_empty(frames, *x.shape[1:])
+    room[:before] = 0
+    room[before : before + len(x)] = x
+    room[before + len(x) :] = 0
+    return room
+
+
 def _matrices(like: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(INTO).to(like.dtype), torch.from_numpy(OUT).to(like.dtype)
 
 
-def _chunks(frames: int, rows: int) -> Iterator[tuple[range, slice]]:
-    """What goes through together: the first frames of some tiles, and some rows."""
+def _shares(rows: int) -> list[range]:
+    """The rows of each thread; of few rows it pays more to share out each product."""
+    count = max(1, min(torch.get_num_threads(), 2 * rows // TOGETHER))
+    return [range(rows * turn // count, rows * (turn + 1) // count) for turn in range(count)]
+
+
+def _chunks(frames: int, share: range) -> Iterator[tuple[range, slice]]:
+    """What goes through together: the first frames of some tiles, and some rows of a share."""
     firsts = range(0, frames - TILE, TILE)
-    for first in range(0, rows, TOGETHER):
-        part = slice(first, min(rows, first + TOGETHER))
+    for first in range(share.start, share.stop, TOGETHER):
+        part = slice(first, min(share.stop, first + TOGETHER))
         count = max(1, TOGETHER // (part.stop - part.start))
         for index in range(0, len(firsts), count):
             yield firsts[index : index + count], part

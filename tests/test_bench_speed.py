@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 from conftest import ROOT
 
 BENCH = ROOT / "bench"
@@ -37,6 +38,29 @@ def test_the_plain_network_and_ours_are_timed_on_the_same_answers(capsys, monkey
     assert load("peer").main() == 0
     alone = json.loads(capsys.readouterr().out)
     assert [len(alone[what]) for what in ("forward", "step")] == [1, 1]
+
+
+@pytest.mark.usefixtures("bench")
+def test_the_measurement_for_gpus_runs_on_any_device(capsys, monkeypatch) -> None:
+    words = ["gpu.py", "--device", "cpu", "--batch", "1", "--frames", "10", "--rounds", "1"]
+    monkeypatch.setattr(sys, "argv", [*words, "--json"])
+    assert load("gpu").main() == 0
+    said = json.loads(capsys.readouterr().out)
+    for what in ("inference", "training"):
+        assert list(said[what]) == ["peer", "ours fp32", "ours bf16"]
+        assert all(set(one["peer_over_it"]) == SPREAD for one in said[what].values())
+    assert all(value > 0 for value in said["floors"].values())
+    monkeypatch.setattr(sys, "argv", words)
+    assert load("gpu").main() == 0
+    assert capsys.readouterr().out.count("sequences/s") == 6
+
+
+@pytest.mark.usefixtures("bench")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_says_so(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    assert load("gpu").main() == 7
+    assert "no GPU" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("bench")

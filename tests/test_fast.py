@@ -169,6 +169,16 @@ def test_bf16_is_near_and_answers_the_same(settings):
     assert torch.equal(found.argmax(dim=1), expected.argmax(dim=1))
 
 
+def test_on_another_device_the_folded_network_is_taken() -> None:
+    """The device that holds no numbers stands for a GPU: where the network lies, its arrangement lies, and it answers there."""
+    network = STGCN(torch.from_numpy(adjacency(LAYOUTS["coco"], "spatial")), 3, 4, width=8, stages=(1, 1)).eval().to("meta")
+    there = fast.arranged(network)
+    assert {tensor.device.type for tensor in there.state_dict().values()} == {"meta"}
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in there.modules())
+    answer = there(torch.zeros(5, 3, 12, 17, 2, device="meta"))
+    assert (answer.shape, answer.device.type) == ((5, 4), "meta")
+
+
 def test_other_networks_compute_in_bf16_too():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 17, 3)).eval()

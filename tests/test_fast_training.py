@@ -46,6 +46,11 @@ def gradients(model: nn.Module, x: torch.Tensor, how) -> torch.Tensor:
     return logits.detach()
 
 
+def as_the_textbook_draws(y: torch.Tensor, p: float) -> torch.Tensor:
+    frames, rows, joints, channels = y.shape
+    return functional.dropout(y.new_ones(rows, channels, frames, joints), p).permute(2, 0, 3, 1)
+
+
 @pytest.mark.parametrize(
     ("settings", "frames", "persons"),
     [
@@ -56,7 +61,10 @@ def gradients(model: nn.Module, x: torch.Tensor, how) -> torch.Tensor:
         ({"dropout": 0.9, "width": 8, "stages": [1, 1, 1]}, 9, 3),
     ],
 )
-def test_losses_gradients_and_statistics_are_those_of_the_textbook_network(settings: dict, frames: int, persons: int) -> None:
+def test_losses_gradients_and_statistics_are_those_of_the_textbook_network(
+    settings: dict, frames: int, persons: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast_training, "_kept", as_the_textbook_draws)
     plain = network(**settings)
     other = copy.deepcopy(plain)
     x = sequences(frames, persons)
@@ -71,9 +79,40 @@ def test_losses_gradients_and_statistics_are_those_of_the_textbook_network(setti
         torch.testing.assert_close(ours, theirs, rtol=EXACT, atol=EXACT, msg=name)
 
 
+@pytest.mark.parametrize("p", [1e-9, 0.1, 0.5, 0.9, 1.0])
+def test_dropout_keeps_the_share_and_the_mean(p: float) -> None:
+    torch.manual_seed(5)
+    y = torch.empty(101, 3, 7, 129)
+    kept = fast_training._kept(y, p)
+    assert (kept.shape, kept.dtype) == (y.shape, y.dtype)
+    count = y.numel()
+    assert (kept == 0).float().mean().item() == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / count) + 2e-5)
+    assert len(kept.unique()) <= 2
+    if p < 1:
+        assert kept.double().mean().item() == pytest.approx(1, abs=4 * math.sqrt(p / (1 - p) / count) + 2e-5)
+    for axis in range(4):  # neighbours know nothing of one another
+        first, second = ((kept.transpose(0, axis)[part] > 0).double().flatten() for part in (slice(None, -1), slice(1, None)))
+        together = (first - first.mean()).mul(second - second.mean()).mean().item()
+        assert abs(together) < 5 * p * (1 - p) / math.sqrt(len(first)) + 1e-6
+    torch.manual_seed(5)
+    assert torch.equal(fast_training._kept(y, p), kept)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("frames", [1, 8, 9, 10, 27, 31])
 @pytest.mark.parametrize("rows", [1, 5, 140])
-def test_the_convolution_and_its_gradients_are_those_of_torch(frames: int, rows: int) -> None:
+def test_the_convolution_and_its_gradients_are_those_of_torch(frames: int, rows: int, threads: int, monkeypatch) -> None:
+    monkeypatch.setattr(toomcook, "TOGETHER", 24)  # so that few rows are shared out as well
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        agree(frames, rows)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def agree(frames: int, rows: int) -> None:
     torch.manual_seed(4)
     x = torch.randn(frames, rows, 6, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(5, 6, 9, dtype=torch.float64, requires_grad=True)
@@ -110,6 +149,7 @@ def test_a_training_says_the_same_either_way(tmp_path: Path) -> None:
     said = {}
     for how in ("textbook", "fast"):
         spec = train_spec(tmp_path, tmp_path / how, num_epochs=2, arrangement=how)
+        spec["model"]["dropout"] = 0.0  # it falls elsewhere
         spec["train"]["optim"] = {"lr": 1e-5}
         said[how] = train.run(spec)["metrics"]
     for name in ("train_loss", "val_loss"):

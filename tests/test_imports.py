@@ -68,7 +68,7 @@ STGCN = [
     | {"streams"},
     {"config", "cost", "fusion", "masking", "stages", "delimited", "graph", "npy", "people", "pickles", "quiet", "windows"}
     | {"buckets", "channels", "crypto", "discreet", "forked", "precision", "progress", "sessions", "toomcook"},
-    {"pickled"},
+    {"pickled", "threads"},
     {"errors"},
 ]
 LADDERS = {"runner": RUNNER, "stgcn": STGCN}

@@ -216,6 +216,23 @@ def test_optimisers(kind: str) -> None:
     assert built.param_groups[0]["weight_decay"] == 1e-4
 
 
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "Adamax", "AdamW"])
+def test_the_kernel_for_gpus_takes_the_same_steps(kind: str) -> None:
+    """PyTorch has it for CPUs too, so that its answers can be compared without a GPU."""
+    optim = Optim(optimizer_type=f"torch.optim.{kind}", lr=0.2)
+    found = []
+    for on_gpu in (False, True):
+        weight = torch.linspace(-1, 1, 7).requires_grad_()
+        optimizer = build_optimizer([weight], optim, on_gpu=on_gpu)
+        assert bool(optimizer.defaults.get("fused")) is (on_gpu and kind != "Adamax")
+        for _ in range(3):
+            optimizer.zero_grad()
+            (weight**3).sum().backward()
+            optimizer.step()
+        found.append(weight.detach())
+    torch.testing.assert_close(*found)
+
+
 def test_sgd_without_momentum_is_plain() -> None:
     group = build_optimizer([torch.zeros(1, requires_grad=True)], Optim(momentum=0.0)).param_groups[0]
     assert group["nesterov"] is False

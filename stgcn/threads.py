@@ -1,0 +1,50 @@
+"""Threads that compute side by side, each on its own: they wait for one another once, not after every product. Knows torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+_pools: dict[int, ThreadPoolExecutor] = {}  # by how many threads are in it; they stay for the next time
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pools.clear)  # a child has none of its parent's threads
+
+
+def each(work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
+    """What ``work`` makes of each item, in their order; by as many threads as torch computes with, begun in that order.
+
+    Within ``work`` torch computes with one thread, and without gradients if there are several. An exception of one item is
+    raised when all have ended.
+    """
+    given, count = list(items), torch.get_num_threads()
+    if count == 1 or len(given) < 2:
+        return [work(item) for item in given]
+    begun = [_pool(count).submit(torch.no_grad()(work), item) for item in given]
+    errors = [error for one in begun if (error := one.exception())]
+    if errors:
+        raise errors[0]
+    return [one.result() for one in begun]
+
+
+def _pool(count: int) -> ThreadPoolExecutor:
+    if count not in _pools:
+        pool, started = ThreadPoolExecutor(count, thread_name_prefix="stgcn"), Barrier(count + 1)
+
+        def start() -> None:
+            torch.set_num_threads(1)
+            started.wait()
+
+        for _ in range(count):
+            pool.submit(start)
+        started.wait()
+        torch.set_num_threads(count)  # a new thread computes with as many as were said last, in whichever thread
+        _pools[count] = pool
+    return _pools[count]
