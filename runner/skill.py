@@ -5,6 +5,7 @@ Knows no jobs and no phrases. Schemas and templates are read when they are asked
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # read late, so that listing skills does not wait for them
     from runner.recipe import Recipe
     from runner.schema import ActionSchema
 
+PARSED = "references/parsed.json"  # content of the skill's YAML, for who has the very same text
 FRONT_MATTER_FIELDS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _ENTRYPOINT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -140,6 +142,11 @@ def front_matter(folder: Path) -> dict[str, Any]:
     Raises:
         SchemaInvalid: there is no SKILL.md, or no block, or it does not parse.
     """
+    return _parsed(head_text(folder), f"the front matter of {folder / 'SKILL.md'}", folder)
+
+
+def head_text(folder: Path) -> str:
+    """The same as text; raises as ``front_matter``."""
     path = folder / "SKILL.md"
     try:
         text = path.read_text(encoding="utf-8")
@@ -150,7 +157,7 @@ def front_matter(folder: Path) -> dict[str, Any]:
     head = re.match(r"---[ \t]*\n(.*?)^---[ \t]*$", text.replace("\r\n", "\n"), re.DOTALL | re.MULTILINE)
     if head is None:
         raise SchemaInvalid(f"{path} does not begin with front matter between two lines of ---")
-    return _parsed(head.group(1), f"the front matter of {path}")
+    return head.group(1)
 
 
 def info(folder: Path) -> dict[str, Any]:
@@ -159,7 +166,7 @@ def info(folder: Path) -> dict[str, Any]:
     Raises:
         SchemaInvalid: it does not parse.
     """
-    return _facts(folder / "references" / "skill_info.yaml")
+    return _facts(folder / "references" / "skill_info.yaml", folder)
 
 
 def words(folder: Path) -> dict[str, Any]:
@@ -169,7 +176,7 @@ def words(folder: Path) -> dict[str, Any]:
         SchemaInvalid: it does not parse, or is not made of lists of patterns.
     """
     path = folder / "references" / "match.yaml"
-    heard = _facts(path)
+    heard = _facts(path, folder)
     lists = {**heard, **{f"actions.{name}": one for name, one in _mapping(heard.get("actions")).items()}}
     lists.pop("actions", None)
     wrong = [n for n, one in lists.items() if not (isinstance(one, list) and all(isinstance(p, str) and p for p in one))]
@@ -274,10 +281,10 @@ def _action(folder: Path, facts: Mapping[str, Any], name: str) -> Action:
     )
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def _facts(path: Path, folder: Path) -> dict[str, Any]:
     """A YAML file of the skill; empty where there is none."""
     try:
-        return _parsed(path.read_text(encoding="utf-8"), str(path))
+        return _parsed(path.read_text(encoding="utf-8"), str(path), folder)
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
@@ -288,12 +295,27 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _parsed(text: str, source: str) -> dict[str, Any]:
-    """YAML of the bank's own; dotted keys are its spec keys and allowed at any level."""
+def _parsed(text: str, source: str, folder: Path) -> dict[str, Any]:
+    """YAML of the bank's own; dotted keys are its spec keys and allowed at any level.
+
+    What PARSED of the skill's ``folder`` has of this very text is taken from there: importing a YAML parser takes longer than
+    all else that a listing of skills does.
+    """
+    known = _known(folder).get(text)
+    if isinstance(known, dict):
+        return known
     try:
         return specs.parse(text, source=source, dots=True)
     except SkillBankError as error:
         raise SchemaInvalid(error.message, problems=error.problems) from None
+
+
+def _known(folder: Path) -> dict[str, Any]:
+    """YAML text -> its content, as ``skillbank schemas build`` has left it; nothing where the file is absent or broken."""
+    try:
+        return dict(json.loads((folder / PARSED).read_bytes())["content"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
 
 
 def _is_name(value: object) -> bool:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, local
 from typing import TypeVar
 
 import torch
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
+
+
+class _Here(local):
+    in_pool = False  # whether this thread is one of a pool
+
+
+_here = _Here()
 
 _pools: dict[int, ThreadPoolExecutor] = {}  # by how many threads are in it; they stay for the next time
 if hasattr(os, "register_at_fork"):
@@ -25,7 +32,7 @@ def each(work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
     raised when all have ended.
     """
     given, count = list(items), torch.get_num_threads()
-    if count == 1 or len(given) < 2:
+    if count == 1 or len(given) < 2 or _here.in_pool:  # whoever waits for the others in a pool takes a place in it
         return [work(item) for item in given]
     begun = [_pool(count).submit(torch.no_grad()(work), item) for item in given]
     errors = [error for one in begun if (error := one.exception())]
@@ -39,12 +46,14 @@ def _pool(count: int) -> ThreadPoolExecutor:
         pool, started = ThreadPoolExecutor(count, thread_name_prefix="stgcn"), Barrier(count + 1)
 
         def start() -> None:
+            _here.in_pool = True
             torch.set_num_threads(1)
+            torch.get_num_threads()  # a thread looks up how many it may use when it is first asked, and keeps to that
             started.wait()
 
         for _ in range(count):
             pool.submit(start)
         started.wait()
-        torch.set_num_threads(count)  # a new thread computes with as many as were said last, in whichever thread
+        torch.set_num_threads(count)  # how many were said last, in whichever thread, holds for all that begin later
         _pools[count] = pool
     return _pools[count]

@@ -35,6 +35,14 @@ def test_every_verb_has_help_and_an_example_that_parses(verb: str) -> None:
     cli.build_parser().parse_args(shlex.split(example)[1:])
 
 
+@pytest.mark.parametrize("verb", verbs(cli.build_parser()))
+def test_the_grammar_of_one_verb_is_its_part_of_the_whole(verb: str) -> None:
+    alone = verbs(cli.build_parser(verb))
+    assert list(alone) == [verb]
+    assert alone[verb].format_help() == verbs(cli.build_parser())[verb].format_help()
+    assert list(verbs(cli.build_parser("no-such-verb"))) == list(verbs(cli.build_parser()))
+
+
 @pytest.mark.parametrize("action", verbs(tao_cli.build_parser()))
 def test_every_action_has_an_example_that_parses(action: str) -> None:
     example = str(verbs(tao_cli.build_parser())[action].epilog).removeprefix("Example: ")

@@ -158,6 +158,16 @@ def test_threads_give_one_answer_and_stay_as_many(threads):
         torch.set_num_threads(before)
 
 
+def test_many_short_sequences_of_a_wide_network_share_the_threads_once():
+    """Both the groups and the rows of a convolution would be shared out; a thread that waits within a pool waits for ever."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        agree(network(width=128, stages=[2]), sequences([40] * 16 + [12] * 16, 40, joints=17))
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("settings", [{}, {"width": 32, "stages": [1, 1]}])
 def test_bf16_is_near_and_answers_the_same(settings):
     model, x = network(**settings), sequences([1, 20, 40, 60], 60, joints=17, persons=2)

@@ -98,13 +98,13 @@ def test_the_committed_files_are_up_to_date(entry):
 def test_two_builds_are_equal_byte_for_byte(real):
     before = files(real.dir)
     written = maintain.build(real)
-    assert len(written) == 2 * len(ACTIONS) + 1
+    assert len(written) == 2 * len(ACTIONS) + 2
     assert files(real.dir) == before
 
 
-def test_skills_without_actions_have_nothing_to_generate():
+def test_skills_without_actions_have_their_facts_read_ahead_and_no_more():
     automl = bank.get("tao-run-automl")
-    assert maintain.build(automl) == []
+    assert maintain.build(automl) == [automl.dir / "references" / "parsed.json"]
     assert maintain.check(automl) == []
 
 
@@ -217,6 +217,8 @@ def test_check_says_what_differs(small):
         ),
         (lambda d: (d / "schemas/prune.schema.json").write_text("{}"), "schemas/prune.schema.json: no action of that name"),
         (lambda d: (d / "schemas/manifest.json").write_text("{}\n"), "schemas/manifest.json: schema_version is absent"),
+        (lambda d: (d / "references/parsed.json").unlink(), "references/parsed.json: missing"),
+        (lambda d: (d / "references/parsed.json").write_text('{"content": {}}'), "references/parsed.json: is of other texts"),
         (lambda d: (d / "evals/evals.json").write_text("[]"), "evals/evals.json"),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import jsonschema
@@ -46,6 +47,18 @@ def make(tmp_path):
         return folder
 
     return made
+
+
+def test_what_was_read_ahead_is_taken_for_the_same_text_alone(make, monkeypatch):
+    folder = make()
+    ahead = folder / skill.PARSED
+    ahead.write_text(json.dumps({"content": {INFO: {"name": "tao-train-x", "version": "9"}}}))
+    assert skill.info(folder)["version"] == "9"
+    (folder / "references" / "skill_info.yaml").write_text(INFO + "# a word more\n")
+    assert skill.info(folder)["version"] == "1.2.3"
+    for broken in ("", "[", "[]", "{}", '{"content": 3}', json.dumps({"content": {INFO: 3}})):
+        ahead.write_text(broken)
+        assert skill.info(folder)["version"] == "1.2.3"
 
 
 def test_a_skill_is_what_its_files_say(make):

@@ -41,7 +41,7 @@ def respond(argv: Sequence[str], moving: IO[str] | None = None) -> tuple[str, Re
     verb = next((w for w in words if not w.startswith("-")), "")
     arguments = argparse.Namespace(words=words, called=verb)
     try:
-        build_parser().parse_args(words, arguments)
+        build_parser(verb).parse_args(words, arguments)
         if not hasattr(arguments, "verb"):
             build_parser().print_help()
             return verb, _flushed(2)
