@@ -79,7 +79,7 @@ def generate(skill: Skill) -> dict[Path, str]:
 
 
 def _read_ahead(skill: Skill) -> dict[Path, str]:
-    """The content of the front matter and the facts by their texts; none of a skill without facts, nor of what JSON would not give back."""
+    """The content of front matter and facts by their texts; none without facts, nor of what JSON cannot give back."""
     facts = skill.dir / "references" / "skill_info.yaml"
     if not facts.is_file():
         return {}

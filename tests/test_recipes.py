@@ -503,7 +503,7 @@ def toy_recipe(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     with open(folder / "skill_info.yaml", "a") as info:
         info.write("recipes: {train: {default: quick}}\n")
     toy.env = {**toy.env, "SKILL_BANK": str(root)}
-    assert call("runner.cli", ("schemas", "check"), toy.folder, toy.env).code == 0
+    assert call("runner.cli", ("schemas", "build"), toy.folder, toy.env).code == 0
     return toy
 
 

@@ -38,7 +38,7 @@ def test_what_is_written(root):
     folder = f"skills/{NAME}"
     assert written == {
         *(f"{PACKAGE}/{name}.py" for name in ("__init__", "config", "train", "evaluate")),
-        *(f"{folder}/{name}" for name in ("SKILL.md", "evals/evals.json")),
+        *(f"{folder}/{name}" for name in ("SKILL.md", "evals/evals.json", "references/parsed.json")),
         *(
             f"{folder}/references/{name}.yaml"
             for name in ("skill_info", "match", "spec_template_train", "spec_template_evaluate")
