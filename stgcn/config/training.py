@@ -194,7 +194,7 @@ class Train:
     )
     arrangement: Literal["textbook", "fast"] = setting(
         "textbook",
-        "How ST-GCN computes a training step on a CPU; fast is sooner, with the same gradients to rounding and dropout elsewhere; "
-        "textbook gives the very losses of a plain implementation, digit for digit.",
+        "How ST-GCN computes a training step on a CPU; fast is sooner, with the same gradients to rounding and dropout "
+        "elsewhere; textbook gives the very losses of a plain implementation, digit for digit.",
     )
     optim: Optim = section(Optim, "Optimiser and learning-rate schedule.")
