@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from runner import databases
-from runner.automl.study import Opened
-from runner.errors import Refused, SchemaInvalid, StorageError
+from runner.automl.study import Opened, opening
+from runner.errors import Refused, SchemaInvalid
 
 TASK, CLOSED = "task", "closed"
 
@@ -79,21 +79,14 @@ def taken(name: str) -> Refused:
 
 
 def _connected(url: str) -> Any:
-    from sqlalchemy import create_engine, exc, pool, text
+    from sqlalchemy import create_engine, pool, text
 
-    try:
+    with opening(databases.shown(url)):
         engine = create_engine(url, poolclass=pool.NullPool, isolation_level="AUTOCOMMIT")
         connection = engine.connect()
         # A machine that loses its power says nothing: the server finds that out within minutes, not hours.
         for setting in ("tcp_keepalives_idle = 30", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 3"):
             connection.execute(text(f"SET {setting}"))
-    except ImportError:
-        hint = "pip install 'tao-skill-bank[postgres]'"
-        raise StorageError(f"the driver of {databases.shown(url)} is not installed", hint=hint) from None
-    except exc.SQLAlchemyError as error:
-        first = str(getattr(error, "orig", None) or error).strip().splitlines()[:1]
-        hint = f"Check host, name and user; for a password: {databases.PASSWORDS}."
-        raise StorageError(f"the database {databases.shown(url)} cannot be opened: {' '.join(first)}", hint=hint) from None
     return connection
 
 

@@ -10,6 +10,8 @@ import os
 import secrets
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -185,19 +187,29 @@ def _database(url: str, beat_seconds: int) -> BaseStorage:
     # Heartbeats are marked experimental, and meant for optimize(), which asks and beats as we do here.
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     warnings.filterwarnings("ignore", message="Heartbeat of storage")
+    with opening(_shown(url)):
+        try:
+            known = _connections(url)
+            found = RDBStorage(url, known, heartbeat_interval=beat_seconds, grace_period=PATIENCE * beat_seconds)
+            return patient.wait_out(found) if known else found
+        except (exc.ArgumentError, exc.NoSuchModuleError):
+            raise UsageError(f"{_shown(url)} names no database; allowed: {databases.ALLOWED}") from None
+
+
+@contextmanager
+def opening(shown: str) -> Iterator[None]:
+    """What a driver or a database that cannot be reached complains of, as StorageError that names the address."""
+    from sqlalchemy import exc
+
     try:
-        known = _connections(url)
-        found = RDBStorage(url, known, heartbeat_interval=beat_seconds, grace_period=PATIENCE * beat_seconds)
-        return patient.wait_out(found) if known else found
-    except (exc.ArgumentError, exc.NoSuchModuleError):
-        raise UsageError(f"{_shown(url)} names no database; allowed: {databases.ALLOWED}") from None
+        yield
     except ImportError:
         hint = "pip install 'tao-skill-bank[postgres]'"
-        raise StorageError(f"the driver of {_shown(url)} is not installed", hint=hint) from None
+        raise StorageError(f"the driver of {shown} is not installed", hint=hint) from None
     except exc.SQLAlchemyError as error:
         first = str(getattr(error, "orig", None) or error).strip().splitlines()[:1]
         hint = f"Check host, name and user; for a password: {databases.PASSWORDS}."
-        raise StorageError(f"the database {_shown(url)} cannot be opened: {' '.join(first)}", hint=hint) from None
+        raise StorageError(f"the database {shown} cannot be opened: {' '.join(first)}", hint=hint) from None
 
 
 def _connections(url: str) -> dict[str, Any]:
