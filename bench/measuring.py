@@ -47,9 +47,9 @@ def script(name: str, *words: str, environment: Mapping[str, str] | None = None,
     return json.loads(run([sys.executable, BENCH / name, *words], environment, ends=ends)[1])
 
 
-def skillbank(*words: str | Path) -> tuple[float, dict[str, Any]]:
+def skillbank(*words: str | Path, environment: Mapping[str, str] | None = None) -> tuple[float, dict[str, Any]]:
     """Wall seconds of a command of ours and the data of its answer."""
-    took, printed = run([Path(sys.executable).with_name("skillbank"), *words, "--json"])
+    took, printed = run([Path(sys.executable).with_name("skillbank"), *words, "--json"], environment)
     answer: dict[str, Any] = json.loads(printed)["data"]
     return took, answer
 

@@ -25,11 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from runner import backend
+from runner import backend, bank
 
 GOAL, TRIAL = 5.0, 20.0  # per cent of overhead, at most, in a trial whose epochs take so many seconds
 FRAMES, JOINTS, CLASSES = 32, 17, 6
-ENVIRONMENT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184"}  # as the skill has it
+ENVIRONMENT = bank.get("tao-train-pose-classification").action("train").environment
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from stgcn.dropout import Dropout
 from stgcn.masking import Valid, mean_over_time, pool, strided, through
 from stgcn.stages import STAGES, WIDTH, plan
 from stgcn.streams import Inputs
@@ -152,7 +153,7 @@ class CTRGCN(nn.Module):
         self.names = [f"l{i}" for i in range(1, len(blocks) + 1)]
         for name, (c_in, c_out, stride) in zip(self.names, blocks, strict=True):
             self.add_module(name, Block(c_in, c_out, stride, adjacency, shortcut=name != "l1"))
-        self.drop_out = nn.Dropout(dropout)
+        self.drop_out = Dropout(dropout)
         self.fc = nn.Linear(blocks[-1][1], num_classes)
         nn.init.normal_(self.fc.weight, std=math.sqrt(2 / num_classes))
 

@@ -6,7 +6,6 @@ convolution does a third of the products (``stgcn.toomcook``). Dropout falls on 
 
 from __future__ import annotations
 
-import math
 from typing import Any, cast
 
 import torch
@@ -14,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stgcn import toomcook
+from stgcn.dropout import Dropout, kept
 from stgcn.model import STGCN, Block
 
 SOME = 64  # frames whose share of a graph's gradient is summed at a time
-LEVELS = 2**16  # of the probability of dropout
 FEW = 48  # channels below which the transforms of ``toomcook`` cost more than they save
 
 
@@ -70,11 +69,11 @@ def _through(block: Block, adjacency: Tensor, x: Tensor) -> Tensor:
     """(T, B, V, C) -> (ceil(T / stride), B, V, C')."""
     first, _, conv, last, drop = block.tcn
     assert isinstance(conv, nn.Conv2d)
-    assert isinstance(drop, nn.Dropout)
+    assert isinstance(drop, Dropout)
     y = _normed(first, _mixed(block, adjacency, x)).relu_()
     y = _normed(last, _convolved(conv, y, block.stride))
     if drop.p > 0:
-        y = y * _kept(y, drop.p)
+        y = y * kept(y, drop.p, drop.source)
     if isinstance(block.residual, nn.Sequential):
         side, norm = block.residual
         assert isinstance(side, nn.Conv2d)
@@ -116,16 +115,3 @@ def _normed(norm: nn.Module, x: Tensor) -> Tensor:
     """Batch norm of (T, B, V, C) over all but C, noted in the running statistics."""
     flat = x.reshape(1, -1, 1, x.shape[3]).permute(0, 3, 1, 2)  # (1, C, T * B * V, 1), channels last
     return cast(Tensor, norm(flat)).permute(0, 2, 3, 1).reshape(x.shape)
-
-
-def _kept(y: Tensor, p: float) -> Tensor:
-    """The factors of dropout of ``y``, each 0 with the probability ``p``, to a share of 65,536.
-
-    Four are drawn together. PyTorch draws them one by one, on some processors with one thread: a fifth of a step.
-    """
-    drawn = torch.empty(math.ceil(y.numel() / 4), dtype=torch.int64).random_(-(2**63), None)  # each number has 64 fair bits
-    dropped = round(p * LEVELS)
-    if dropped == LEVELS:
-        return torch.zeros_like(y)
-    kept = drawn.view(torch.int16)[: y.numel()].view(y.shape) >= dropped - LEVELS // 2
-    return kept.to(y.dtype).mul_(LEVELS / (LEVELS - dropped))

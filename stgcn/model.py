@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from stgcn.dropout import Dropout
 from stgcn.masking import Valid, pool, strided, through
 from stgcn.stages import STAGES, WIDTH, plan
 from stgcn.streams import Inputs
@@ -47,7 +48,7 @@ class Block(nn.Module):
             nn.ReLU(),
             nn.Conv2d(out_channels, out_channels, (TEMPORAL_KERNEL, 1), (stride, 1), (TEMPORAL_KERNEL // 2, 0)),
             nn.BatchNorm2d(out_channels),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
         self.residual: nn.Module | None = None
         if shortcut and in_channels == out_channels and stride == 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from stgcn import calibration, config, fast, fast_training
+from stgcn import calibration, config, fast, fast_training, side_by_side
 from stgcn.averaging import Average
 from stgcn.description import KEY
 from stgcn.errors import TrainerError
@@ -101,6 +100,7 @@ class PoseClassifier(pl.LightningModule):
         self.tuning = tuning
         self.average = Average(model, settings.ema_decay) if settings.ema_decay > 0 else None
         self.tally = Tally()
+        self.sources: list[torch.Generator] = []  # of random numbers within the network of each stream, in this epoch
         self.validated: list[Batch] = []  # scores (S, n, classes) and class ids of the batches validated so far
         self.evaluated = [model]  # the network as it is validated; within a list, it is no part of the state dict
         self.fresh: dict[str, Any] = {}  # the metrics of the epoch that has just ended, and no older ones
@@ -112,9 +112,18 @@ class PoseClassifier(pl.LightningModule):
             TrainerError: it is not finite.
         """
         mixed = self._mixed(*batch, batch_idx)
-        forward = fast_training.logits if self.settings.arrangement == "fast" else None
-        scores = _scores(self.model, mixed.sequences, forward).float()
-        loss = torch.stack([self._loss(logits, mixed) for logits in scores]).sum()
+        networks = list(self.model.networks.values()) if isinstance(self.model, Fused) else [self.model]
+        forward = fast_training.logits if self.settings.arrangement == "fast" else nn.Module.__call__
+
+        def of(network: nn.Module) -> tuple[Tensor, Tensor]:
+            logits: Tensor = forward(network, mixed.sequences).float()
+            return logits, self._loss(logits, mixed)
+
+        if len(networks) > 1 and mixed.sequences.device.type == "cpu":
+            scores, losses = side_by_side.losses(networks, self.sources, of)
+        else:
+            scores, losses = map(torch.stack, zip(*map(of, networks), strict=True))
+        loss = losses.sum()
         shown = loss.detach() / len(scores)
         self._require_finite("loss", shown.item())
         labels = torch.where(mixed.share >= 0.5, mixed.labels, mixed.others) if self.mixing else mixed.labels
@@ -150,7 +159,9 @@ class PoseClassifier(pl.LightningModule):
         """Keep the scores of a batch of validation sequences."""
         sequences, labels = batch
         with torch.autocast(sequences.device.type, enabled=False):  # as it will be evaluated
-            self.validated.append((_scores(self.evaluated[0], sequences), labels))
+            model = self.evaluated[0]
+            scores = model.scores(sequences) if isinstance(model, Fused) else model(sequences).unsqueeze(0)
+            self.validated.append((scores, labels))
 
     def on_train_start(self) -> None:
         """Bring what lies beside the network to its device, and OneCycle to the start of its epoch."""
@@ -171,6 +182,8 @@ class PoseClassifier(pl.LightningModule):
             self.description.pop(name, None)
         if self.seed is not None:
             torch.manual_seed(epoch_seed(self.seed, self.current_epoch, self.global_rank))
+        streams = len(self.model.networks) if isinstance(self.model, Fused) else 0
+        self.sources = [torch.Generator().manual_seed(seed) for seed in torch.randint(2**62, (streams,)).tolist()]
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step the optimiser, and take the weights into the average."""
@@ -287,14 +300,6 @@ class PoseClassifier(pl.LightningModule):
             counter.load_state_dict(dict.fromkeys(("ready", "started", "processed", "completed"), self.first_epoch))
         steps = loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
         steps.load_state_dict(dict.fromkeys(("ready", "completed"), checkpoint["global_step"]))
-
-
-def _scores(model: nn.Module, sequences: Tensor, forward: Callable[[nn.Module, Tensor], Tensor] | None = None) -> Tensor:
-    """Logits (S, n, classes) of the streams of a network, each by ``forward``; a plain one is one."""
-    if isinstance(model, Fused) and forward is None:
-        return model.scores(sequences)
-    networks = model.networks.values() if isinstance(model, Fused) else [model]
-    return torch.stack([forward(network, sequences) if forward else network(sequences) for network in networks])
 
 
 def epoch_seed(seed: int, epoch: int, rank: int) -> int:

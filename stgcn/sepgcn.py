@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from stgcn.dropout import Dropout
 from stgcn.masking import Valid, pool, strided, through
 from stgcn.stages import GROUPS, STAGES, WIDTH, plan
 from stgcn.streams import Inputs
@@ -62,7 +63,7 @@ class Block(nn.Module):
             nn.Conv2d(out_channels, out_channels, kernel_size=1, bias=False),
             nn.BatchNorm2d(out_channels),
         )
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
         self.residual: nn.Module | None = None
         if shortcut and in_channels == out_channels and stride == 1:
             self.residual = nn.Identity()

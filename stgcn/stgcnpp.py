@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from stgcn.dropout import Dropout
 from stgcn.masking import Valid, pool, strided, through
 from stgcn.stages import STAGES, WIDTH, plan
 from stgcn.streams import Inputs
@@ -65,7 +66,7 @@ class TemporalConv(nn.Module):
         self.branches = nn.ModuleList(branches)
         self.transform = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, channels, kernel_size=1))
         self.bn = nn.BatchNorm2d(channels)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, x: Tensor, valid: Valid | None) -> Tensor:
         """(B, C, T, V) -> (B, C, ceil(T / stride), V)."""

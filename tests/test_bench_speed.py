@@ -123,6 +123,14 @@ def test_all_of_it_runs(tmp_path: Path) -> None:
     assert page.read_text().count("`python bench/") >= 10
 
 
+@pytest.mark.slow
+def test_trainings_beside_busy_programs() -> None:
+    words = [sys.executable, BENCH / "busy.py", "--smoke", "--json"]
+    facts = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    assert [row["busy"] for row in facts["rows"]] == [0, 1]
+    assert all(row["all"] > 0 and row["one"] > 0 and row["ratio"] > 0 for row in facts["rows"])
+
+
 def load_parts() -> list[str]:
     printed = subprocess.run([sys.executable, BENCH / "speed.py", "--help"], capture_output=True, text=True, check=True).stdout
     return printed.split("parts, of ")[1].split(" (default")[0].replace("\n", " ").replace(" ", "").split(",")

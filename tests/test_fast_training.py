@@ -11,11 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from stgcn import fast_training, toomcook, train
-from stgcn.fusion import Fused
+from stgcn import dropout, fast_training, toomcook, train
 from stgcn.graph import LAYOUTS, adjacency
 from stgcn.model import STGCN
-from stgcn.module import _scores
 from stgcn.streams import Inputs
 from tests.trainer_cases import train_spec
 
@@ -46,7 +44,7 @@ def gradients(model: nn.Module, x: torch.Tensor, how) -> torch.Tensor:
     return logits.detach()
 
 
-def as_the_textbook_draws(y: torch.Tensor, p: float) -> torch.Tensor:
+def as_the_textbook_draws(y: torch.Tensor, p: float, source: None) -> torch.Tensor:
     frames, rows, joints, channels = y.shape
     return functional.dropout(y.new_ones(rows, channels, frames, joints), p).permute(2, 0, 3, 1)
 
@@ -64,7 +62,7 @@ def as_the_textbook_draws(y: torch.Tensor, p: float) -> torch.Tensor:
 def test_losses_gradients_and_statistics_are_those_of_the_textbook_network(
     settings: dict, frames: int, persons: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fast_training, "_kept", as_the_textbook_draws)
+    monkeypatch.setattr(fast_training, "kept", as_the_textbook_draws)
     plain = network(**settings)
     other = copy.deepcopy(plain)
     x = sequences(frames, persons)
@@ -83,7 +81,7 @@ def test_losses_gradients_and_statistics_are_those_of_the_textbook_network(
 def test_dropout_keeps_the_share_and_the_mean(p: float) -> None:
     torch.manual_seed(5)
     y = torch.empty(101, 3, 7, 129)
-    kept = fast_training._kept(y, p)
+    kept = dropout.kept(y, p)
     assert (kept.shape, kept.dtype) == (y.shape, y.dtype)
     count = y.numel()
     assert (kept == 0).float().mean().item() == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / count) + 2e-5)
@@ -95,7 +93,7 @@ def test_dropout_keeps_the_share_and_the_mean(p: float) -> None:
         together = (first - first.mean()).mul(second - second.mean()).mean().item()
         assert abs(together) < 5 * p * (1 - p) / math.sqrt(len(first)) + 1e-6
     torch.manual_seed(5)
-    assert torch.equal(fast_training._kept(y, p), kept)
+    assert torch.equal(dropout.kept(y, p), kept)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -137,19 +135,14 @@ def test_where_it_does_not_serve_the_network_itself_answers() -> None:
         assert not fast_training.fits(network(width=8, stages=[1]), x)
 
 
-def test_each_stream_is_arranged() -> None:
-    x = sequences(6)
-    fused = Fused({"joint": network(width=8, stages=[1]), "other": network(width=8, stages=[1])})
-    ours = _scores(copy.deepcopy(fused), x, fast_training.logits)
-    torch.testing.assert_close(ours, fused.scores(x), rtol=EXACT, atol=EXACT)
-
-
-def test_a_training_says_the_same_either_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize("streams", [["joint"], ["joint", "bone"]])
+def test_a_training_says_the_same_either_way(streams: list[str], tmp_path: Path) -> None:
     """In single precision, at a rate that does not magnify rounding."""
     said = {}
     for how in ("textbook", "fast"):
         spec = train_spec(tmp_path, tmp_path / how, num_epochs=2, arrangement=how)
         spec["model"]["dropout"] = 0.0  # it falls elsewhere
+        spec["dataset"]["streams"] = streams
         spec["train"]["optim"] = {"lr": 1e-5}
         said[how] = train.run(spec)["metrics"]
     for name in ("train_loss", "val_loss"):

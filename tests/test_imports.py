@@ -45,7 +45,7 @@ STGCN = [
     {"fast", "fast_training", "network"},
     {"folded"},
     {"adapt", "model", "stgcnpp", "ctrgcn", "sepgcn", "data", "finetune", "folds"},
-    {"arrays", "augment", "calibration", "drawing", "metrics", "tracking"},
+    {"arrays", "augment", "calibration", "drawing", "metrics", "side_by_side", "tracking"},
     {"formats"},
     {"description", "bodypose", "status", "unheard"},
     {"jsonblocks", "workshop"},
@@ -67,7 +67,7 @@ STGCN = [
     }
     | {"streams"},
     {"config", "cost", "fusion", "masking", "stages", "delimited", "graph", "npy", "people", "pickles", "quiet", "windows"}
-    | {"buckets", "channels", "crypto", "discreet", "forked", "precision", "progress", "sessions", "toomcook"},
+    | {"buckets", "channels", "crypto", "discreet", "dropout", "forked", "precision", "progress", "sessions", "toomcook"},
     {"pickled", "threads"},
     {"errors"},
 ]

@@ -18,6 +18,7 @@ def count(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
+    threads._pools.clear()  # what a test did to its threads is no other test's business
 
 
 def test_answers_come_in_order_from_threads_that_compute_alone(count: int) -> None:
@@ -54,6 +55,50 @@ def test_an_exception_comes_out_when_all_have_ended(count: int) -> None:
     with pytest.raises(ValueError, match="the second"):
         threads.each(work, range(4))
     assert sorted(ended) == ([0, 2, 3] if count > 1 else [0])
+
+
+def test_halves_are_begun_before_any_is_finished(count: int) -> None:
+    began: list[tuple[str, int]] = []
+    waiting = threading.Barrier(count)
+
+    def first(item: int) -> int:
+        began.append(("first", item))
+        if item < count:
+            waiting.wait(60)  # every thread has one, so the others are still to be begun
+        return 10 * item
+
+    def then(half: int) -> tuple[int, int, bool]:
+        began.append(("then", half // 10))
+        return half + 1, torch.get_num_threads(), torch.is_grad_enabled()
+
+    assert threads.staged(first, then, range(7)) == [(10 * item + 1, 1, True) for item in range(7)]
+    assert sorted(began) == [(half, item) for half in ("first", "then") for item in range(7)]
+    if count > 1:
+        assert [half for half, _ in began[:7]] == ["first"] * 7
+    assert threads.staged(first, then, []) == []
+
+
+@pytest.mark.parametrize("half", ["first", "then"])
+def test_an_exception_of_a_half_comes_out_when_all_have_ended(count: int, half: str) -> None:
+    ended: list[int] = []
+
+    def work(name: str, item: int) -> int:
+        if (name, item) == (half, 1):
+            raise ValueError(f"{name} of the second")
+        if name == "then":
+            ended.append(item)
+        return item
+
+    with pytest.raises(ValueError, match=f"{half} of the second"):
+        threads.staged(lambda item: work("first", item), lambda item: work("then", item), range(4))
+    assert sorted(ended) == ([0, 2, 3] if count > 1 else [0])
+
+
+def test_halves_within_work_wait_for_nobody(count: int) -> None:
+    def outer(item: int) -> list[int]:
+        return threads.staged(lambda inner: inner + 1, lambda half: 10 * item + half, range(3))
+
+    assert threads.each(outer, range(6)) == [[10 * item + inner + 1 for inner in range(3)] for item in range(6)]
 
 
 def shared_out(answer) -> None:

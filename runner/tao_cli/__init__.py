@@ -6,6 +6,7 @@ The same spec, schema and trainer as `skillbank run`, in this process and withou
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ __all__ = ["build_parser", "compose", "main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one action or tool and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if "OMP_WAIT_POLICY" not in os.environ:  # as the skill has it for jobs; torch looks when it is imported
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     arguments = argparse.Namespace()
     try:
         build_parser().parse_args(words, arguments)
