@@ -61,12 +61,13 @@ def main(settings: config.TrainSpec, folder: Path, status: StatusLog, control: N
     train, val = folds.divide(given, held, settings.dataset, settings.train.seed)
     settings, adaptations = adapted(settings, train, resumed)
     checked = before.look((train, val), resolve(settings.model.graph_layout), settings.dataset.label_map)
-    tell(status, [*train.notes, *val.notes, *before.said(checked), *adaptations, *notes(settings, folder, train, resumed)])
+    tell(status, [*train.notes, *val.notes, *before.said(checked), *notes(settings, folder, train, resumed)])
+    tell(status, adaptations, logging.INFO)
     facts = {s.split: arrays.facts(s, settings.dataset.label_map) for s in (train, val)}
     files.write_json(folder / "data_facts.json", {**facts, "inspection": before.kept(checked)})
 
     settings, arithmetic = computed(settings, gpus)
-    tell(status, arithmetic)
+    tell(status, arithmetic, logging.INFO)
     seed = seed_everything(settings.train.seed)
     network = build_network(settings)
     description = describe(
@@ -249,10 +250,10 @@ def drawing_note(settings: config.TrainSpec, train: arrays.SkeletonSet) -> str:
     )
 
 
-def tell(status: StatusLog, texts: list[str]) -> None:
-    """Say something to people and to the status log."""
+def tell(status: StatusLog, texts: list[str], level: int = logging.WARNING) -> None:
+    """Say something to people, by default something to heed, and to the status log."""
     for text in texts:
-        log.warning(text)
+        log.log(level, text)
         status.write("RUNNING", text)
 
 

@@ -140,7 +140,7 @@ def text(card: Mapping[str, Any]) -> str:
         "Coordinates": card["normalisation"],
         "Labels from": ", ".join(f"{name} ({count})" for name, count in card["labels_from"].items()) or "none",
         "Sets": card["divided"],
-        "Read": f"{card['recordings']} recordings, {card['frames']} frames, {card['people']} people",
+        "Read": f"{card['recordings']} recordings, {card['frames']} frames, {card['people']} tracks (of one person each)",
         "Joints not seen": f"{100 * card['missing_joint_share']:.1f} %",
     }
     lines = ["# Data card", "", "| | |", "|---|---|", *(f"| {name} | {_cell(value)} |" for name, value in rows.items()), ""]
