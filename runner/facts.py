@@ -39,6 +39,7 @@ def new_record(
         "spec": described["spec"],
         "sources": described["sources"],
         "recipe": plan.recipe,
+        "notes": list(plan.notes),
         "route": {**described["route"], **({"reason": reason} if reason else {})},
         "parent_job": described["parent_job"],
         "study_job": study,

@@ -60,6 +60,8 @@ def run(request: Request, ticker: Ticker = QUIET) -> dict[str, Any]:
         ticker.say(f"{job.record['id']}: {job.plan.route.reason}")
         if job.plan.recipe:
             ticker.say(f"recipe: {recipes.line(job.plan.recipe)}")
+        for note in job.plan.notes:
+            ticker.say(f"note: {note}")
         return named(job, execute(job.store, job.store.read(job.record["id"]), job.plan.spec, stop, ticker))
 
 

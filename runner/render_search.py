@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runner import render, terminal
@@ -79,6 +79,14 @@ def _size(count: int | None) -> str:
     return f"{size:.3g} {UNITS[unit]}"
 
 
+def _failures(trials: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """Of each class of failure the trials, and what the first of them says."""
+    failed = [trial for trial in trials if trial.get("class")]
+    for kind in sorted({trial["class"] for trial in failed}):
+        these = [trial for trial in failed if trial["class"] == kind]
+        yield kind, ", ".join(str(trial["number"]) for trial in these), str(these[0].get("error") or "")
+
+
 def _stands(search: Mapping[str, Any], record: Mapping[str, Any]) -> Iterator[str]:
     """Trials by what became of them, time, and the best with its settings beside the spec as given."""
     from runner import follow
@@ -98,6 +106,8 @@ def _stands(search: Mapping[str, Any], record: Mapping[str, Any]) -> Iterator[st
         said = ", ".join(f"{key}={render.brief(value)}" for key, value in best["params"].items()) or "the spec as given"
         facts["best"] = f"{search['metric']} {render.brief(best['value'])}, trial {best['number']}: {said}"
     yield render.paths(facts)
+    if failed := list(_failures(search["trials"])):
+        yield render.table(failed, ("failed by", "trials", "the first of them"))
     final = search.get("final")
     if final and final["rows"]:
         metric = final["metric"]

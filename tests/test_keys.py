@@ -81,6 +81,12 @@ def test_a_spec_file_works_with_a_warning_and_the_option_goes_before_it(toy: Any
     assert "another-one" not in planned.out
     done = toy.run("--spec", spec, "--encryption-key-file", file)
     assert is_told(logs(toy)[0])
+    told = toy.run("--spec", spec).envelope["warnings"]
+    assert any("encryption_key stands in" in text for text in told)
+    shown = toy("run", "tao-train-toy", "train", "--dataset", toy.folder, "--spec", spec, "--automl", "off")
+    assert shown.err.count("note: encryption_key stands in") == 1
+    assert "encryption_key stands in" not in shown.out
+    assert "another-one" not in shown.out + shown.err
     assert "can be read by other users of this machine: chmod 600" in done.err
 
 

@@ -316,15 +316,15 @@ def test_wrong_data_ends_a_search_at_once_with_its_own_exit_code(toy: Any) -> No
 
 def test_a_time_budget_cuts_the_trials_after_the_first(toy: Any) -> None:
     started = time.monotonic()
-    words = ("--budget", "time=3s", "--workers", "1", "--set", "train.seconds=0.5", "--set", "num_epochs=4")
+    words = ("--budget", "time=5s", "--workers", "1", "--no-prune", "--set", "train.seconds=0.5", "--set", "num_epochs=4")
     done = toy.run(*words, automl="on")
     assert done.code == 0, done.err
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 12
     trials = done.data["automl"]["trials"]
     assert trials[0]["state"] == "COMPLETE"
     assert trials[-1]["state"] == "CANCELED"
     assert "time budget" in trials[-1]["error"]
-    assert done.data["automl"]["best"]["number"] == 0
+    assert trials[done.data["automl"]["best"]["number"]]["state"] == "COMPLETE"
 
 
 def test_an_interrupted_search_keeps_the_running_trials_checkpoints(toy: Any) -> None:

@@ -169,13 +169,30 @@ def test_a_call_is_the_command_line_it_says() -> None:
             "settings": {"a.b": 3, "c": "true", "d": "as it is", "e": {"up": 0}},
             "trials": 2,
             "time": "5m",
+            "epochs": 40,
+            "algorithm": "asha",
+            "search": {"lr": "log:1e-3..0.3", "dropout": ""},
+            "no_search": ["patience", "-odd"],
+            "workers": 2,
+            "keep_trials": True,
             "plan": "0123456789ab",
         }
     )
     assert words == [
         *("run", SKILL, "train", "--detach", "--phrase=--train it", "--dataset", ".", "--automl", "off"),
         *("--set", "a.b=3", "--set", 'c="true"', "--set", "d=as it is", "--set", 'e={"up": 0}'),
-        *("--budget", "trials=2", "--budget", "time=5m", "--plan", "0123456789ab"),
+        *("--budget", "trials=2", "--budget", "epochs=40", "--budget", "time=5m"),
+        *(
+            "--search",
+            "lr=log:1e-3..0.3",
+            "--search",
+            "dropout",
+            "--no-search",
+            "patience",
+            "--no-search=-odd",
+            "--keep-trials",
+        ),
+        *("--algorithm", "asha", "--workers", "2", "--plan", "0123456789ab"),
     ]
 
 

@@ -124,6 +124,11 @@ def test_a_trial_that_fails_is_told_with_its_class_and_cause_and_the_search_goes
     assert all(trial["params"]["train.lr"] < 0.1 for trial in failed)
     assert record["automl"]["totals"]["trials"] == 4
     assert record["automl"]["totals"]["failed"] == len(failed)
+    shown = toy("status", record["id"]).out.splitlines()
+    numbers = ", ".join(str(trial["number"]) for trial in failed)
+    (line,) = [line for line in shown if line.split("  ")[0] == kind]
+    assert numbers in line
+    assert "failed by" in shown[shown.index(line) - 1]
     if behave == "kill_low":
         assert {len(trial["jobs"]) for trial in failed} == {2}, "killed once it may go on, killed twice it has failed"
 

@@ -198,10 +198,11 @@ def run_(arguments: argparse.Namespace) -> Reply:
         return _dry(request)
     if arguments.detach:
         record = _unlocked(launch.submit, request, arguments.line)
-        return Reply(facts(record), render.submitted(record), warnings=_existing(record))
+        return Reply(facts(record), render.submitted(record), warnings=(*_existing(record), *(record["notes"] or ())))
     ticker = ticker_of(arguments)
     record = _unlocked(lambda asked: launch.run(asked, ticker), request, arguments.line)
-    return ended(record)._replace(warnings=_existing(record))
+    notes = (record["notes"] or ()) if arguments.json else ()  # people were told when it began
+    return ended(record)._replace(warnings=(*_existing(record), *notes))
 
 
 def _dry(request: Any) -> Reply:

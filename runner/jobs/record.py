@@ -44,8 +44,9 @@ OPTIONAL = (
     "recipe",
     "series",
     "onward",
+    "notes",
 )
-LATER = ("recipe", "series", "onward")  # records of earlier versions are without; they say nothing of it
+LATER = ("recipe", "series", "onward", "notes")  # records of earlier versions are without; they say nothing of it
 FIELDS = frozenset({"schema_version", "redacted", *MAPS, *LISTS, *TEXTS, *OPTIONAL})
 # Only the store sets these; `blank` passes over them, so that a record may start as a copy of another.
 RULED = frozenset({"schema_version", "redacted", "state", "transitions", "submitted_at", "started_at", "ended_at"})

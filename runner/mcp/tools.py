@@ -49,7 +49,22 @@ REQUEST: dict[str, Schema] = {
         "description": "Search, or train once; default: the phrase's word, else on.",
     },
     "trials": _said(COUNT, "Budget of the search: trials; default 10."),
+    "epochs": _said(COUNT, "Budget of the search: epochs of all trials together."),
     "time": _said(TEXT, "Budget of the search: time, such as 30s, 10m, 2h."),
+    "algorithm": _said(TEXT, "Of the search: bayesian (default), bfbo, random, asha, hyperband, bohb, dehb or agent."),
+    "search": {
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+        "description": 'Settings to search too, or otherwise, with their ranges: {"train.optim.lr": "log:1e-3..0.3", '
+        '"model.dropout": "0,0.25,0.5"}; an empty range is the setting\'s own.',
+    },
+    "no_search": {
+        "type": "array",
+        "items": TEXT,
+        "description": "Settings to leave as they are; all: search what search names, and nothing else.",
+    },
+    "workers": _said(COUNT, "Trials at once; default: what cores, GPUs and memory allow."),
+    "keep_trials": _said({"type": "boolean"}, "Keep the checkpoints of all trials, not of the best alone."),
     "results": _said(TEXT, "Folder or s3:// prefix under which the job's results go."),
     "recipe": _said(TEXT, "Recipe laid under what is said, or none; default: the skill's own."),
     "folds": _said(COUNT, "Cross-validate: so many trainings, each validated on another part."),
@@ -57,7 +72,8 @@ REQUEST: dict[str, Schema] = {
     "learning_curve": _said(TEXT, "Train on growing shares of the data, such as 0.25,0.5,1."),
 }
 OPTIONS = ("phrase", "dataset", "spec", "parent", "checkpoint", "resume", "pretrained", "automl", "results", "recipe")
-NUMBERS = ("folds", "seeds", "learning_curve")
+BUDGETS = ("trials", "epochs", "time")
+NUMBERS = ("algorithm", "workers", "folds", "seeds", "learning_curve")
 SUBMIT = {
     **REQUEST,
     "plan": _said(TEXT, "plan_hash of the plan to run: that very plan, or nothing if anything changed. May stand alone."),
@@ -176,8 +192,13 @@ def _request(*verb: str) -> Callable[[Arguments], list[str]]:
         line += _words(**{name: said.get(name) for name in OPTIONS})
         for key, value in (said.get("settings") or {}).items():
             line += _words(set=f"{key}={specs.as_text(value)}")
-        line += _words(budget=f"trials={said['trials']}" if "trials" in said else None)
-        line += _words(budget=f"time={said['time']}" if "time" in said else None)
+        for name in BUDGETS:
+            line += _words(budget=f"{name}={said[name]}" if name in said else None)
+        for key, limits in (said.get("search") or {}).items():
+            line += _words(search=f"{key}={limits}" if limits else key)
+        for key in said.get("no_search") or ():
+            line += _words(no_search=key)
+        line += ["--keep-trials"] if said.get("keep_trials") else []
         line += _words(**{name: said.get(name) for name in NUMBERS})
         return line + _words(plan=said.get("plan"), job_id=said.get("job_id"))
 

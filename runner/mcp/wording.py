@@ -15,8 +15,8 @@ VERBS = {tool.verb: tool.name for tool in TOOLS} | {"jobs": "status", "wait": "s
 # What is called otherwise, the longest first.
 OTHERS = (
     (r"--workspace(?: DIR)?", "the --workspace that the server is started with"),
-    (r"--budget (?=trials|time)", ""),
-    (r"--budget", "trials or time"),
+    (r"--budget (?=trials|epochs|time)", ""),
+    (r"--budget", "trials, epochs or time"),
     (r"--set(?= |$)", "settings"),
     (r"--path(?= |$|:)", "setting"),
     (r" --help\b", ""),
