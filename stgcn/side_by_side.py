@@ -40,8 +40,8 @@ def losses(networks: Sequence[nn.Module], sources: Sequence[torch.Generator | No
         return logits.detach(), found.detach(), gradients
 
     scores, values, gradients = zip(*threads.staged(forward, backward, range(len(networks))), strict=True)
-    known: Tensor = _Known.apply(torch.stack(values), gradients, *(weight for weights in learning for weight in weights))  # type: ignore[no-untyped-call]
-    return torch.stack(scores), known
+    apply: Any = _Known.apply  # which torch leaves untyped
+    return torch.stack(scores), apply(torch.stack(values), gradients, *(weight for weights in learning for weight in weights))
 
 
 class _Known(Function):

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,6 +141,15 @@ def call(module: str, words: tuple[Any, ...], cwd: Path, env: dict[str, str]) ->
     said = done.stderr + done.stdout
     assert "Traceback (most recent call last)" not in said or PLANTED in said, said
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def count(request: pytest.FixtureRequest) -> Iterator[int]:
+    """How many threads torch computes with."""
+    from computing import with_threads
+
+    with with_threads(request.param):
+        yield request.param
 
 
 @pytest.fixture

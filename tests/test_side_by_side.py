@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import csv
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from computing import with_threads
 from torch import Tensor, nn
 from torch.nn import functional
 from trainer_cases import train_spec
@@ -18,14 +17,6 @@ from stgcn import side_by_side, train
 from stgcn.dropout import Dropout, drawing
 
 CLASSES = 4
-
-
-@pytest.fixture(params=[1, 2, 3])
-def count(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 def three(p: float = 0.0) -> list[nn.Module]:
@@ -48,15 +39,6 @@ def of(network: nn.Module) -> tuple[Tensor, Tensor]:
     return logits, functional.cross_entropy(logits, LABELS)
 
 
-@contextmanager
-def alone() -> Iterator[None]:
-    """Compute with one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def gradients(networks: list[nn.Module]) -> list[Tensor | None]:
     return [weight.grad for network in networks for weight in network.parameters()]
 
@@ -66,7 +48,7 @@ def test_gradients_are_those_of_the_sum_of_losses(count: int, scale: float) -> N
     together, apart = three(), three()
     scores, losses = side_by_side.losses(together, sources(), of)
     (scale * losses.sum()).backward()
-    with alone():
+    with with_threads(1):
         expected = [of(network) for network in apart]
         (scale * torch.stack([loss for _, loss in expected]).sum()).backward()
     assert not scores.requires_grad
@@ -119,7 +101,7 @@ def test_each_network_draws_from_its_own_source(count: int) -> None:
 
     expected = []
     for network, source in zip(three(0.4), sources(), strict=True):
-        with alone(), drawing(network, source):
+        with with_threads(1), drawing(network, source):
             expected.append(of(network)[0])
     found = drawn(three(0.4))
     assert torch.equal(found, torch.stack(expected))
@@ -157,25 +139,22 @@ def test_an_exception_comes_out_and_leaves_nothing(count: int) -> None:
 @pytest.mark.parametrize(("kind", "arrangement"), [("Sep-GCN", "textbook"), ("ST-GCN", "fast")])
 def test_a_training_ends_the_same_with_any_number_of_threads(kind: str, arrangement: str, tmp_path: Path) -> None:
     """With mixing, dropout, clipping and accumulation. (The validation shares out its products, and rounds otherwise.)"""
-    before, losses, weights = torch.get_num_threads(), [], []
+    losses, weights = [], []
     settings = {"num_epochs": 2, "grad_clip": 0.5, "accumulate_batches": 2, "arrangement": arrangement}
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            spec = train_spec(tmp_path, tmp_path / str(threads), **settings)
-            spec["model"] |= {"model_type": kind, "dropout": 0.3}
-            spec["dataset"] |= {
-                "streams": ["joint", "bone", "joint_motion"],
-                "repeat_to": 20,
-                "augmentation": {"enabled": True, "rotation": 10.0, "mixup": 0.3},
-            }
+    for threads in (1, 2, 3):
+        spec = train_spec(tmp_path, tmp_path / str(threads), **settings)
+        spec["model"] |= {"model_type": kind, "dropout": 0.3}
+        spec["dataset"] |= {
+            "streams": ["joint", "bone", "joint_motion"],
+            "repeat_to": 20,
+            "augmentation": {"enabled": True, "rotation": 10.0, "mixup": 0.3},
+        }
+        with with_threads(threads):
             told = train.run(spec)
-            with Path(told["artifacts"]["metrics_csv"]).open() as table:
-                losses.append([row["train_loss"] for row in csv.DictReader(table)])
-            state = torch.load(told["artifacts"]["checkpoint"], weights_only=True)["state_dict"]
-            weights.append({name: value for name, value in state.items() if not name.endswith("fusion")})
-    finally:
-        torch.set_num_threads(before)
+        with Path(told["artifacts"]["metrics_csv"]).open() as table:
+            losses.append([row["train_loss"] for row in csv.DictReader(table)])
+        state = torch.load(told["artifacts"]["checkpoint"], weights_only=True)["state_dict"]
+        weights.append({name: value for name, value in state.items() if not name.endswith("fusion")})
     assert len(losses[0]) == 2
     assert losses[0] == losses[1] == losses[2]
     for other in weights[1:]:

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Iterator
 
 import pytest
 import torch
+from computing import with_threads
 
 from stgcn import threads
-
-
-@pytest.fixture(params=[1, 2, 3])
-def count(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-    threads._pools.clear()  # what a test did to its threads is no other test's business
 
 
 def test_answers_come_in_order_from_threads_that_compute_alone(count: int) -> None:
@@ -73,8 +64,8 @@ def test_halves_are_begun_before_any_is_finished(count: int) -> None:
 
     assert threads.staged(first, then, range(7)) == [(10 * item + 1, 1, True) for item in range(7)]
     assert sorted(began) == [(half, item) for half in ("first", "then") for item in range(7)]
-    if count > 1:
-        assert [half for half, _ in began[:7]] == ["first"] * 7
+    if count > 1:  # the last ones may still be about to say so
+        assert {half for half, _ in began[: 8 - count]} == {"first"}
     assert threads.staged(first, then, []) == []
 
 
@@ -108,9 +99,7 @@ def shared_out(answer) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # newer Pythons warn of every fork with threads about
 def test_a_forked_process_has_threads_of_its_own() -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
+    with with_threads(2):
         assert threads.each(lambda item: item, range(2)) == [0, 1]
         context = multiprocessing.get_context("fork")
         answer = context.SimpleQueue()
@@ -119,5 +108,3 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
         child.join(60)
         assert child.exitcode == 0
         assert answer.get() == [1, 2, 3, 4]
-    finally:
-        torch.set_num_threads(before)
