@@ -154,7 +154,7 @@ def test_unknown_and_unfit_parents_are_refused_before_a_record_exists(toy: Any) 
 
 
 def test_a_detached_job_outlives_the_shell_and_can_be_waited_for(toy: Any) -> None:
-    done = toy.run("--detach", "--set", "train.seconds=0.3")
+    done = toy.run("--detach", "--set", "train.seconds=0.8")
     assert done.code == 0, done.err
     assert done.data["state"] in ("PENDING", "RUNNING")
     job = done.data["job_id"]
