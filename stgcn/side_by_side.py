@@ -36,7 +36,8 @@ def losses(networks: Sequence[nn.Module], sources: Sequence[torch.Generator | No
 
     def backward(of: tuple[int, Tensor, Tensor]) -> tuple[Tensor, Tensor, Sequence[Tensor | None]]:
         index, logits, found = of
-        gradients = torch.autograd.grad(found, learning[index], allow_unused=True)
+        wanted = learning[index]  # none, where all that a pretrained model brought is frozen
+        gradients = torch.autograd.grad(found, wanted, allow_unused=True) if wanted else ()
         return logits.detach(), found.detach(), gradients
 
     scores, values, gradients = zip(*threads.staged(forward, backward, range(len(networks))), strict=True)

@@ -81,6 +81,17 @@ def test_frozen_weights_get_none(count: int) -> None:
     assert networks[2][1].unused.grad is None
 
 
+def test_a_network_that_is_frozen_as_a_whole_only_answers(count: int) -> None:
+    networks = three()
+    for weight in networks[0].parameters():
+        weight.requires_grad_(False)
+    scores, losses = side_by_side.losses(networks, sources(), of)
+    losses.sum().backward()
+    assert scores.shape == (3, 16, CLASSES)
+    assert [weight.grad is None for weight in networks[0].parameters()] == [True] * 6
+    assert all(weight.grad is not None for network in networks[1:] for weight in network.parameters())
+
+
 def test_autocast_holds_in_every_thread(count: int) -> None:
     kinds = []
 
