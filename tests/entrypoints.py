@@ -63,8 +63,8 @@ def counts(spec: dict) -> dict:
 def waits(spec: dict) -> dict:
     """Say that it started, and tidy up when told to stop."""
     folder = Path(spec["folder"])
-    (folder / "started").touch()
     try:
+        (folder / "started").touch()  # from here on it may be told
         time.sleep(60)
     finally:
         (folder / "tidied").touch()
