@@ -180,6 +180,7 @@ def test_a_call_is_the_command_line_it_says() -> None:
     )
     assert words == [
         *("run", SKILL, "train", "--detach", "--phrase=--train it", "--dataset", ".", "--automl", "off"),
+        *("--algorithm", "asha", "--workers", "2"),
         *("--set", "a.b=3", "--set", 'c="true"', "--set", "d=as it is", "--set", 'e={"up": 0}'),
         *("--budget", "trials=2", "--budget", "epochs=40", "--budget", "time=5m"),
         *(
@@ -192,7 +193,7 @@ def test_a_call_is_the_command_line_it_says() -> None:
             "--no-search=-odd",
             "--keep-trials",
         ),
-        *("--algorithm", "asha", "--workers", "2", "--plan", "0123456789ab"),
+        *("--plan", "0123456789ab"),
     ]
 
 

@@ -71,9 +71,12 @@ REQUEST: dict[str, Schema] = {
     "seeds": _said(COUNT, "Train so many times, each with another seed."),
     "learning_curve": _said(TEXT, "Train on growing shares of the data, such as 0.25,0.5,1."),
 }
-OPTIONS = ("phrase", "dataset", "spec", "parent", "checkpoint", "resume", "pretrained", "automl", "results", "recipe")
+OPTIONS = (
+    *("phrase", "dataset", "spec", "parent", "checkpoint", "resume", "pretrained"),
+    *("automl", "algorithm", "workers", "results", "recipe"),
+)
 BUDGETS = ("trials", "epochs", "time")
-NUMBERS = ("algorithm", "workers", "folds", "seeds", "learning_curve")
+NUMBERS = ("folds", "seeds", "learning_curve")
 SUBMIT = {
     **REQUEST,
     "plan": _said(TEXT, "plan_hash of the plan to run: that very plan, or nothing if anything changed. May stand alone."),
