@@ -130,12 +130,12 @@ def peer(python: Path, seed: int, log: bool) -> Run:
 
 
 def proposals(
-    python: Path, seed: int, ranges: dict[str, Any]
+    python: Path, seed: int, ranges: dict[str, Any], given: dict[str, Any] = DEFAULTS
 ) -> Iterator[tuple[dict[str, Any], Callable[[float | None], None]]]:
     """Settings as the other tool proposes them, each with the way to answer."""
     driver = Path(__file__).with_name("automl_peer.py")
     with tempfile.TemporaryDirectory() as folder:
-        words = [str(python), str(driver), folder, str(seed), str(TRIALS), json.dumps(ranges), json.dumps(DEFAULTS)]
+        words = [str(python), str(driver), folder, str(seed), str(TRIALS), json.dumps(ranges), json.dumps(given)]
         environment = {**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
         with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
             assert process.stdin

@@ -1,16 +1,17 @@
-"""Which checkpoint of a job: best, latest, or of an epoch or step. Names and numbers only; opens no file."""
+"""Which checkpoint of a job: best, latest, or of an epoch or step. Names and numbers; opens no file."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from runner.errors import ParentError, UsageError
 
 CHOICES = "best, latest, epoch:N or step:N"
-_NAME = re.compile(r"model_epoch_(?P<epoch>\d{3,})_step_(?P<step>\d{5,})\.(?:pth|tlt|hdf5)")
+_NAME = re.compile(r"model_epoch_(?P<epoch>\d{3,})_step_(?P<step>\d{5,})\.(?:pth|tlt|hdf5|pt|ckpt|bin|safetensors|npz|json)")
 _CHOICE = re.compile(r"best|latest|(?P<kind>epoch|step):(?P<number>\d+)")
 
 
@@ -22,6 +23,28 @@ def scan(names: Iterable[str]) -> list[dict[str, Any]]:
         if match:
             found.append({"name": name, "epoch": int(match["epoch"]), "step": int(match["step"])})
     return sorted(found, key=_age)
+
+
+def in_folder(folder: Path) -> list[dict[str, Any]]:
+    """The checkpoints in a folder, as ``scan`` has them; empty where there is no such folder."""
+    return scan(path.name for path in _listed(folder) if not path.is_symlink())
+
+
+def files(folder: Path) -> list[Path]:
+    """The checkpoints in a folder and the links to one of them, sorted."""
+    names = {one["name"] for one in in_folder(folder)}
+    return [path for path in _listed(folder) if path.name in names or path.suffix == ".pth" or _leads_to(path, names)]
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _leads_to(path: Path, names: Collection[str]) -> bool:
+    return path.is_symlink() and path.readlink().name in names
 
 
 def check_choice(choice: str) -> str:

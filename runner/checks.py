@@ -21,7 +21,8 @@ FITTED = ", fitted"  # after the source of a recipe's value that gave way
 class Settled(NamedTuple):
     """A spec whose recipe gave way where it could, the sources, what is wrong all the same, and what should be heard.
 
-    ``idle`` holds the reason for each setting that a search would vary in vain.
+    ``idle`` holds the reason for each setting that a search would vary in vain, ``bounds`` the most that it should try of one,
+    with the reason.
     """
 
     spec: dict[str, Any]
@@ -29,6 +30,7 @@ class Settled(NamedTuple):
     problems: list[Problem]
     notes: list[str]
     idle: dict[str, str]
+    bounds: dict[str, tuple[float, str]]
 
 
 def settle(
@@ -51,7 +53,7 @@ def settle(
         SchemaInvalid: the function that the skill names is not there.
     """
     if not action.checks or not schema.leaves():
-        return Settled(spec, sources, [], [], {})
+        return Settled(spec, sources, [], [], {}, {})
     look = _function(action)
     silent = {problem.path.partition("[")[0] for problem in known}
     whole = _mended(spec, silent, schema)
@@ -63,7 +65,7 @@ def settle(
         way = next(_ways(heard, sources, recipe), None)
         if way is None or recipe is None:
             wrong = [_problem(one, spec, sources, recipe) for one in heard]
-            return Settled(spec, sources, wrong, [*notes, *found["notes"]], found["idle"])
+            return Settled(spec, sources, wrong, [*notes, *found["notes"]], found["idle"], found["bounds"])
         one, key, value = way
         said = f"{one['key']} {one['says']}"
         notes.append(f"The recipe {recipe.name} gives way: {key} is {value}, not {specs.get(spec, key)}, since {said}.")
@@ -108,7 +110,7 @@ def _within(key: str, paths: Collection[str]) -> bool:
 
 
 def _looked(look: Any, whole: Mapping[str, Any], variants: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What is found in the spec with each of the variants; what a search would vary in vain, with the first."""
+    """What is found in the spec with each of the variants; what is told of a search, with the first."""
     told = []
     for variant in variants:
         one: dict[str, Any] = specs.merge(whole, {}) if variant else dict(whole)
@@ -116,7 +118,8 @@ def _looked(look: Any, whole: Mapping[str, Any], variants: Sequence[Mapping[str,
             specs.set_(one, key, value)
         told.append(look(one))
     problems = {str(problem): problem for found in told for problem in found["problems"]}
-    return {"problems": list(problems.values()), "idle": told[0]["idle"], "notes": told[0].get("notes", [])}
+    bounds = {key: (most, str(why)) for key, (most, why) in told[0].get("bounds", {}).items()}
+    return {"problems": list(problems.values()), "idle": told[0]["idle"], "bounds": bounds, "notes": told[0].get("notes", [])}
 
 
 def _ways(

@@ -176,7 +176,7 @@ def make(request: Request, *, strict: bool = True) -> Plan:
         words,
         route,
         onward,
-        study_plan.Given(skill, action, schema, spec, own, settled.idle),
+        study_plan.Given(skill, action, schema, spec, own, settled.idle, settled.bounds),
         results_dir,
         ticket.id,
         upload_uri,

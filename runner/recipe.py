@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runner import ahead
 from runner import spec as specs
 from runner.errors import Problem, SchemaInvalid, SkillBankError, UsageError
 from runner.schema import ActionSchema, Wish
@@ -52,7 +53,9 @@ def read(path: Path) -> Recipe:
         SchemaInvalid: it cannot be read, or its head is not one; names the file.
     """
     try:
-        content = specs.parse(path.read_text(encoding="utf-8"), source="the file", dots=True)
+        text = path.read_text(encoding="utf-8")
+        known = ahead.content(path.parent.parent.parent / ahead.SPECS, text)
+        content = specs.parse(text, source="the file", dots=True) if known is None else known
     except (OSError, UnicodeDecodeError) as error:
         raise SchemaInvalid(f"the recipe {path} cannot be read: {error}") from None
     except SkillBankError as error:

@@ -5,12 +5,12 @@ Knows no jobs and no phrases. Schemas and templates are read when they are asked
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runner import ahead
 from runner import spec as specs
 from runner.errors import Problem, SchemaInvalid, SkillBankError, SpecInvalid, UnknownAction
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # read late, so that listing skills does not wait for them
     from runner.recipe import Recipe
     from runner.schema import ActionSchema
 
-PARSED = "references/parsed.json"  # content of the skill's YAML, for who has the very same text
 FRONT_MATTER_FIELDS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _ENTRYPOINT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -93,7 +92,11 @@ class Skill(NamedTuple):
         path = self.action(action).template_path
         if not path.is_file():
             raise SchemaInvalid(f"no spec template {path}", hint="Generate it: skillbank schemas build")
-        return specs.read(path)
+        try:
+            known = ahead.content(self.dir / ahead.SPECS, path.read_bytes().decode())
+        except (OSError, UnicodeDecodeError):  # said by the reader
+            known = None
+        return specs.read(path) if known is None else known
 
     def recipes(self, action: str | None = None) -> dict[str, Recipe]:
         """The recipes of the skill, or of one of its actions, by name, read now.
@@ -296,26 +299,14 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _parsed(text: str, source: str, folder: Path) -> dict[str, Any]:
-    """YAML of the bank's own; dotted keys are its spec keys and allowed at any level.
-
-    What PARSED of the skill's ``folder`` has of this very text is taken from there: importing a YAML parser takes longer than
-    all else that a listing of skills does.
-    """
-    known = _known(folder).get(text)
-    if isinstance(known, dict):
+    """YAML of the bank's own, parsed ahead or now; dotted keys are its spec keys and allowed at any level."""
+    known = ahead.content(folder / ahead.FACTS, text)
+    if known is not None:
         return known
     try:
         return specs.parse(text, source=source, dots=True)
     except SkillBankError as error:
         raise SchemaInvalid(error.message, problems=error.problems) from None
-
-
-def _known(folder: Path) -> dict[str, Any]:
-    """YAML text -> its content, as ``skillbank schemas build`` has left it; nothing where the file is absent or broken."""
-    try:
-        return dict(json.loads((folder / PARSED).read_bytes())["content"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}
 
 
 def _is_name(value: object) -> bool:

@@ -118,6 +118,7 @@ class Supervisor:
                 self.facts["workers"],
                 trials=self.opened.setup.trials,
                 gpus_each=_whole(specs.get(self.spec, self.skill.gpu_spec_key, 0)),
+                gpu_ids=study_legs.gpu_ids(self.spec, self.facts["keys"]),
                 data=study_workers.size_of(self.study["inputs"]),
             )
         )
@@ -167,7 +168,7 @@ class Supervisor:
         try:
             with backend.Worker(around) as worker:
                 while (leg := self._next()) is not None:
-                    self._train(leg, worker)
+                    self._train(leg, worker, study_workers.gpus_of(around))
         except BaseException as error:  # raised again where the search is waited for
             self._broke(error)
         finally:
@@ -258,8 +259,8 @@ class Supervisor:
         except UnknownJob:
             return True
 
-    def _train(self, leg: Leg, worker: backend.Worker) -> None:
-        """One leg as a job, and what it came to as the search's next step."""
+    def _train(self, leg: Leg, worker: backend.Worker, gpus: int) -> None:
+        """One leg as a job, on ``gpus`` GPUs of its own or those of its spec, and what it came to as the search's next step."""
         with self.news:
             legs = self.search.state().legs
         began, diverged = time.monotonic(), list[float]()
@@ -279,7 +280,7 @@ class Supervisor:
                 control=self._control(leg, trimmer, diverged) if self.action.control else None,
                 opened=lambda job_id: self._started(leg, job_id, trimmer),
                 ended=trimmer.end if self.action.control else None,
-                own=study_legs.own_settings(self.spec, self.facts["keys"], found, steered=self.action.control),
+                own=study_legs.own_settings(self.spec, self.facts["keys"], found, steered=self.action.control, gpus=gpus),
                 retry_of=found.job_id if found else None,
             )
             ticker = self.board.ticker(leg)

@@ -5,6 +5,7 @@ Gives the facts that the record of a search begins with. Knows schemas and skill
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -101,7 +102,10 @@ def begin(asked: Asked, given: Given) -> tuple[dict[str, Any], list[str]]:
         "trials": [],
         "best": None,
     }
-    return facts, [*_outside(space), *_unsteered(asked, given, keys, steers)]
+    narrowed = [
+        f"{one.key} is searched up to {one.high}: {given.bounds[one.key][1]}." for one in space if _narrowed(one, given)
+    ]
+    return facts, [*_outside(space), *narrowed, *_unsteered(asked, given, keys, steers)]
 
 
 def go_on(asked: Asked, before: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,9 +157,9 @@ def workers(word: str | None) -> int | str | None:
 
 
 def settings_of(skill: Skill, action: Action) -> dict[str, str]:
-    """The settings that a search steers itself, by what they are: epochs, interval, checkpoints, seed, resume."""
+    """The settings that a search steers itself, by what they are: epochs, interval, checkpoints, seed, gpu_ids, resume."""
     told: Mapping[str, Any] = skill.info.get("automl") or {}
-    keys = {name: str(told[name]) for name in ("epochs", "interval", "checkpoints", "seed") if told.get(name)}
+    keys = {name: str(told[name]) for name in ("epochs", "interval", "checkpoints", "seed", "gpu_ids") if told.get(name)}
     resume = [key for key, function in action.spec_params.items() if function.startswith("resume_model")]
     return keys | ({"resume": resume[0]} if resume else {})
 
@@ -182,12 +186,33 @@ def _unsteered(asked: Asked, given: Given, keys: Mapping[str, str], steers: bool
         yield f"Every trial is trained to its end: {_why_not(given, keys)}"
 
 
+def _narrowed(one: Parameter, given: Given) -> bool:
+    """Whether the data, and not the schema or the user, end the range."""
+    return one.key in given.bounds and one.high == given.bounds[one.key][0]
+
+
 def _outside(space: Sequence[Parameter]) -> Iterator[str]:
     """Settings whose given value no trial but the first will have."""
     for one in space:
         inside = one.default in one.choices if one.choices else one.low is None or _within(one)
         if not inside and one.kind != "bool":
             yield f"The first trial has {one.key}={one.default} as given, which lies outside what is searched."
+
+
+def _useful(
+    space: Sequence[Parameter], bounds: Mapping[str, tuple[float, str]]
+) -> tuple[list[Parameter], list[tuple[str, str]]]:
+    """The space without what is of no use with these data, and what is left out as nothing else remains of it."""
+    kept, left_out = [], list[tuple[str, str]]()
+    for one in space:
+        most, why = bounds.get(one.key, (math.inf, ""))
+        if one.low is None or one.high is None or one.high <= most:
+            kept.append(one)
+        elif one.low < most:
+            kept.append(one._replace(high=int(most) if one.kind == "int" else most))
+        else:
+            left_out.append((one.key, why))
+    return kept, left_out
 
 
 def _within(one: Parameter) -> bool:
@@ -217,6 +242,7 @@ def _space(asked: Asked, given: Given, keys: Mapping[str, str]) -> tuple[list[Pa
     problems += [study_wishes.unknown(given, key) for key in excluded if key not in leaves]
     if not problems:
         recipe = given.recipe.search if given.recipe else {}
+        ranged = {key for key, wish in wishes.items() if wish and (wish.span or wish.choices)}  # as the user says
         for key, wish in wishes.items():  # by its own range, which the recipe may say
             own = recipe.get(key)
             wishes[key] = own if wish is None and own and not own.never else wish
@@ -224,6 +250,8 @@ def _space(asked: Asked, given: Given, keys: Mapping[str, str]) -> tuple[list[Pa
         space, left_out = given.schema.search_space(
             given.spec, [] if only else None, excluded, beside={**beside, **wishes}, vain=given.idle
         )
+        space, beyond = _useful(space, {key: bound for key, bound in given.bounds.items() if key not in ranged})
+        left_out = [*left_out, *beyond]
         reasons = dict(left_out)
         problems += [Problem(key, f"--search: {reasons[key]}") for key in wishes if key in reasons]
         names = ", ".join(parameter.key for parameter in space)

@@ -17,8 +17,6 @@ from runner.backend import Outcome
 from runner.errors import UnknownJob
 from runner.jobs import JobStore
 
-PATTERN = "*.pth"
-
 
 def retain(store: JobStore, state: State, gone: set[str], *, final: bool) -> list[str]:
     """Delete the checkpoints of trials that are not needed any more; the paths. ``gone`` are jobs that have none left."""
@@ -46,7 +44,7 @@ def _needless(config: Config, final: bool) -> bool:
 
 def _emptied(folder: Path) -> list[str]:
     deleted = []
-    for path in sorted(folder.glob(PATTERN)):
+    for path in checkpoints.files(folder):
         path.unlink(missing_ok=True)
         deleted.append(str(path))
     return deleted
@@ -83,4 +81,4 @@ class Trimmer:
                 (self.folder / one["name"]).unlink(missing_ok=True)
 
     def _there(self) -> list[dict[str, Any]]:
-        return checkpoints.scan(path.name for path in self.folder.glob(PATTERN) if not path.is_symlink())
+        return checkpoints.in_folder(self.folder)

@@ -15,8 +15,6 @@ from runner.automl.state import Leg
 from runner.errors import SkillBankError, UnknownJob
 from runner.jobs import JobStore
 
-PATTERN = "*.pth"
-
 
 class Source(NamedTuple):
     """Where a leg goes on from: a checkpoint, the job of this workspace that wrote it, and the epochs behind it."""
@@ -41,8 +39,7 @@ def source(
                 return far
             continue
         folder = Path(record["results_dir"])
-        there = checkpoints.scan(path.name for path in folder.glob(PATTERN) if not path.is_symlink())
-        fitting = [one for one in there if one["epoch"] + 1 < max_epochs]
+        fitting = [one for one in checkpoints.in_folder(folder) if one["epoch"] + 1 < max_epochs]
         if fitting:
             last = fitting[-1]
             return Source(folder / last["name"], job_id, last["epoch"] + 1 if last["step"] else 0)
@@ -81,15 +78,28 @@ def died_before(store: JobStore, legs: list[Leg], leg: Leg) -> bool:
     return bool(record and record["state"] == "ERROR" and study_faults.of(record).died and record["err_class"] == "ERR_PROGRAM")
 
 
-def own_settings(spec: Mapping[str, Any], keys: Mapping[str, str], found: Source | None, *, steered: bool) -> dict[str, Any]:
-    """What the search itself sets: where to go on from, and a checkpoint after every epoch, as one may be the last."""
+def own_settings(
+    spec: Mapping[str, Any], keys: Mapping[str, str], found: Source | None, *, steered: bool, gpus: int = 0
+) -> dict[str, Any]:
+    """What the search itself sets: where to go on from, and a checkpoint after every epoch, as one may be the last.
+
+    A worker that sees none but its ``gpus`` GPUs counts them from 0, whatever they are called where there are more.
+    """
     own: dict[str, Any] = {}
+    if gpus and "gpu_ids" in keys:
+        own[keys["gpu_ids"]] = list(range(gpus))
     if found and "resume" in keys:
         own[keys["resume"]] = str(found.path)
     key = keys.get("checkpoints")
     if key and steered and specs.get(spec, f"{key}_unit", "epoch") == "epoch":
         own[key] = 1
     return own
+
+
+def gpu_ids(spec: Mapping[str, Any], keys: Mapping[str, str]) -> list[int]:
+    """The GPUs that the spec names, by index; none where the skill has no such setting."""
+    named = specs.get(spec, keys.get("gpu_ids", ""), [])
+    return [one for one in named if isinstance(one, int)] if isinstance(named, list) else []
 
 
 class Adjuster:

@@ -54,6 +54,7 @@ def _crew(plan: Plan, facts: Mapping[str, Any]) -> study_workers.Crew:
         facts["workers"],
         trials=facts["budget"]["trials"],
         gpus_each=gpus if isinstance(gpus, int) else 0,
+        gpu_ids=study_legs.gpu_ids(plan.spec, facts["keys"]),
         data=study_workers.size_of(plan.inputs),
     )
 

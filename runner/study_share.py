@@ -22,7 +22,6 @@ from runner.jobs import JobStore
 from runner.jobs.record import host, now
 from runner.study_legs import Source
 
-PATTERN = "*.pth"
 PROGRESS = "progress"  # below the results of a job in S3: its newest checkpoint while it runs
 
 
@@ -77,7 +76,7 @@ class Others:
         if leg.place is None or leg.job_id is None:
             return None
         folder = Path(leg.place["folder"])
-        there = {path.name: str(path) for path in folder.glob(PATTERN) if not path.is_symlink()}
+        there = {one["name"]: str(folder / one["name"]) for one in checkpoints.in_folder(folder)}
         uri = leg.place.get("uri")
         try:
             if not there and uri:
@@ -262,7 +261,7 @@ class Courier:
                 self._news.notify_all()
 
     def _bring(self, job_id: str, folder: Path, uri: str) -> None:
-        there = checkpoints.scan(path.name for path in folder.glob(PATTERN) if not path.is_symlink())
+        there = checkpoints.in_folder(folder)
         before = self._brought.get(job_id)
         if not there or before == f"{uri}/{there[-1]['name']}":
             return

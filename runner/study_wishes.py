@@ -27,6 +27,7 @@ class Given(NamedTuple):
     spec: Mapping[str, Any]
     recipe: Recipe | None
     idle: Mapping[str, str]  # settings that a search would vary in vain, with the reason
+    bounds: Mapping[str, tuple[float, str]]  # the most to try of a setting, with the reason
 
 
 def unknown(given: Given, key: str) -> Problem:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 MOST = 8  # by itself: with more at once, each trial knows less of the others
 MEMORY = 1.5 * 2**30  # bytes that one training is reckoned to take beside its data, until one was measured
+VISIBLE = "CUDA_VISIBLE_DEVICES"  # the GPUs that a process sees, which counts them from 0
 
 
 class Crew(NamedTuple):
@@ -23,9 +23,16 @@ class Crew(NamedTuple):
 ONLOOKER = Crew(0, "others train", [])  # keeps the record of a search that is trained elsewhere
 
 
-def crew(asked: int | str, *, trials: int | None, gpus_each: int, data: int) -> Crew:
-    """``asked`` is a number or "auto". ``gpus_each`` is how many GPUs a training asks for, ``data`` the bytes it reads."""
+def crew(asked: int | str, *, trials: int | None, gpus_each: int, data: int, gpu_ids: Sequence[int] = ()) -> Crew:
+    """``asked`` is a number or "auto". ``gpus_each`` is how many GPUs a training asks for, ``data`` the bytes it reads.
+
+    ``gpu_ids`` are those that the spec names: none but they are shared out, unless it is the first alone, which is what a spec
+    has that says nothing.
+    """
     cores, cards = usable_cores(), gpus() if gpus_each else []
+    if any(gpu_ids) or len(gpu_ids) > 1:
+        cards = [cards[i] for i in gpu_ids if 0 <= i < len(cards)]
+        gpus_each = max(gpus_each, len(gpu_ids))
     limits = {f"{trials} trials": trials} if trials else {}
     if asked == "auto":
         if cards:
@@ -48,8 +55,13 @@ def _share(index: int, count: int, cores: int, cards: list[str], gpus_each: int)
         found["OMP_NUM_THREADS"] = str(max(1, cores // count))
     if cards and count > 1:
         first = index * gpus_each
-        found["CUDA_VISIBLE_DEVICES"] = ",".join(cards[(first + i) % len(cards)] for i in range(min(gpus_each, len(cards))))
+        found[VISIBLE] = ",".join(cards[(first + i) % len(cards)] for i in range(min(gpus_each, len(cards))))
     return found
+
+
+def gpus_of(around: Mapping[str, str]) -> int:
+    """How many GPUs are a worker's own; 0 where it sees all of them, or there is none."""
+    return len(around[VISIBLE].split(",")) if VISIBLE in around else 0
 
 
 def usable_cores() -> int:
@@ -77,13 +89,13 @@ def free_memory() -> int | None:
 
 def gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA names them."""
-    import subprocess
-
-    said = os.environ.get("CUDA_VISIBLE_DEVICES")
+    said = os.environ.get(VISIBLE)
     if said is not None:
         return [name.strip() for name in said.split(",") if name.strip() not in ("", "-1")]
-    if not shutil.which("nvidia-smi"):
+    if not any(os.access(os.path.join(folder, "nvidia-smi"), os.X_OK) for folder in os.get_exec_path()):
         return []
+    import subprocess
+
     try:
         listed = subprocess.run(
             ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, timeout=20, check=True

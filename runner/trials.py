@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from runner import private
+from runner import checkpoints, private
 from runner.errors import Canceled, JobFailed, Problem
 from runner.jobs import JobStore
 
@@ -91,7 +91,7 @@ def retain(store: JobStore, trials: list[Trial], winner: Trial | None) -> list[s
         if kept or trial.get("retained") is False or trial["state"] == "CANCELED":  # a canceled one can be resumed
             continue
         folder = Path(store.read(trial["job_id"])["results_dir"])
-        for path in sorted([*folder.glob("*.pth")]):
+        for path in checkpoints.files(folder):
             path.unlink()
             deleted.append(str(path))
         trial["retained"] = False

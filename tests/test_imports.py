@@ -34,7 +34,7 @@ RUNNER = [
     {"schema", "jobs", "datafolder"},
     {"spec", "storage", "backend", "checkpoints"},
     {"scrub"},
-    {"budget", "databases", "fingerprint", "keys", "private", "redact", "stopping", "terminal"},
+    {"ahead", "budget", "databases", "fingerprint", "keys", "private", "redact", "stopping", "terminal"},
     {"errors"},
 ]
 STGCN = [

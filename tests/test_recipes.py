@@ -304,11 +304,31 @@ BROKEN = {
 }
 
 
+def checked() -> list[str]:
+    """What a check finds beside that what was parsed ahead is of other recipes."""
+    return [
+        line for line in maintain.check(bank.get(SKILL)) if not line.startswith("references/parsed_specs.json: is of other")
+    ]
+
+
+def test_a_changed_recipe_is_read_and_has_to_be_parsed_ahead_again(own_bank: Callable[..., Path], data: Path) -> None:
+    folder = own_bank()
+    path = folder / f"{DEFAULT}.yaml"
+    assert maintain.check(bank.get(SKILL)) == []
+    before = planned(data).spec["train"]["label_smoothing"]
+    path.write_text(path.read_text().replace(f"label_smoothing: {before}", "label_smoothing: 0.07"))
+    assert planned(data).spec["train"]["label_smoothing"] == 0.07
+    assert any(line.startswith("references/parsed_specs.json: is of other texts") for line in maintain.check(bank.get(SKILL)))
+    maintain.build(bank.get(SKILL))
+    assert maintain.check(bank.get(SKILL)) == []
+    assert planned(data).spec["train"]["label_smoothing"] == 0.07
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_recipe_is_a_problem_that_names_its_file(name: str, own_bank: Callable[..., Path], data: Path) -> None:
     text, says = BROKEN[name]
     own_bank(mine=f"action: train\ndescription: d\n{text}\n")
-    lines = maintain.check(bank.get(SKILL))
+    lines = checked()
     assert lines
     assert all(line.startswith(f"{recipe.FOLDER}/mine.yaml: ") for line in lines), lines
     assert any(says in line for line in lines), lines
@@ -385,6 +405,28 @@ def test_a_search_has_no_dead_dimension(data: Path, words: list[str], fields: di
     assert why in left_out[key]
 
 
+def test_no_window_is_searched_that_is_longer_than_the_sequences(data: Path) -> None:
+    """It would only add padding, and its cost. What the user says of a range holds all the same."""
+    key, words = "dataset.window_size", ["dataset.random_choose=true", "train.num_epochs=20"]
+    shape = list(np.load(data / "train_data.npy").shape)
+
+    def of(frames: int, *search: str) -> tuple[tuple[float, float] | None, str | None, list[str]]:
+        np.save(data / "train_data.npy", np.ones([*shape[:2], frames, *shape[3:]], np.float32))
+        made = plan.make(
+            plan.Request(data / "ws", SKILL, "train", dataset=str(data), recipe="none", overrides=tuple(words), search=search)
+        )
+        space = {p["key"]: (p["low"], p["high"]) for p in made.search["space"]}
+        left_out = {one["key"]: one["reason"] for one in made.search["left_out"]}
+        return space.get(key), left_out.get(key), [note for note in made.notes if "searched up to" in note]
+
+    assert of(500) == ((16, 300), None, [])
+    space, _, (note,) = of(40)
+    assert space == (16, 40)
+    assert note == f"{key} is searched up to 40: the sequences have 40 frames, and more would be padding."
+    assert of(12) == (None, "the sequences have 12 frames, and more would be padding", [])
+    assert of(40, f"{key}=16..80")[:2] == ((16, 80), None)
+
+
 def test_what_is_searched_stays_above_what_has_to_lie_below(data: Path) -> None:
     assert searched(data)[0]["train.optim.lr"] == (0.0008, 0.01)
     assert searched(data, "train.optim.min_lr=0.002")[0]["train.optim.lr"] == (0.002, 0.01)
@@ -455,7 +497,7 @@ def test_what_cannot_be_told_names_the_recipe_and_the_ways_out(data: Path, word:
 
 def test_a_recipe_that_contradicts_itself_is_found(own_bank: Callable[..., Path]) -> None:
     own_bank(mine="action: train\ndescription: d\nspec: {model: {model_type: Sep-GCN, width: 30}}\n")
-    (line,) = maintain.check(bank.get(SKILL))
+    (line,) = checked()
     assert line.startswith(f"{recipe.FOLDER}/mine.yaml: model.width: is 30; model.model_type Sep-GCN needs a multiple of 8")
 
 

@@ -51,7 +51,7 @@ def make(tmp_path):
 
 def test_what_was_read_ahead_is_taken_for_the_same_text_alone(make, monkeypatch):
     folder = make()
-    ahead = folder / skill.PARSED
+    ahead = folder / skill.ahead.FACTS
     ahead.write_text(json.dumps({"content": {INFO: {"name": "tao-train-x", "version": "9"}}}))
     assert skill.info(folder)["version"] == "9"
     (folder / "references" / "skill_info.yaml").write_text(INFO + "# a word more\n")

@@ -38,7 +38,10 @@ def test_what_is_written(root):
     folder = f"skills/{NAME}"
     assert written == {
         *(f"{PACKAGE}/{name}.py" for name in ("__init__", "config", "train", "evaluate")),
-        *(f"{folder}/{name}" for name in ("SKILL.md", "evals/evals.json", "references/parsed.json")),
+        *(
+            f"{folder}/{name}"
+            for name in ("SKILL.md", "evals/evals.json", "references/parsed.json", "references/parsed_specs.json")
+        ),
         *(
             f"{folder}/references/{name}.yaml"
             for name in ("skill_info", "match", "spec_template_train", "spec_template_evaluate")
@@ -85,6 +88,26 @@ def test_it_is_searched(env, skillbank, tmp_path):
     search = skillbank("run", NAME, "train", "--dataset", ".", "--automl", "on", "--budget", "trials=2", "--json", **env)
     assert search.code == 0, search.out
     assert [trial["state"] for trial in search.data["automl"]["trials"]] == ["COMPLETE", "COMPLETE"]
+
+
+def test_its_trainings_are_stopped_and_continued(env, skillbank, tmp_path):
+    """As its control and its setting to resume promise; afterwards the best trial's checkpoints are there alone."""
+    (tmp_path / "data.txt").write_text("1 2 3\n")
+    words = ("--algorithm", "asha", "--budget", "trials=6", "--workers", "1", "--set", "train.num_epochs=9")
+    search = skillbank("run", NAME, "train", "--dataset", ".", *words, "--json", **env)
+    assert search.code == 0, search.out
+    records = [json.loads(path.read_text()) for path in (tmp_path / "workspace" / "jobs").glob("*.json")]
+    legs = {record["id"]: record for record in records if record["study_job"]}
+    assert any("stopped_epoch" in leg["metrics"] for leg in legs.values())
+    continued = [leg for leg in legs.values() if leg["retry_of"]]
+    for leg in continued:  # from its checkpoint, and not from the beginning
+        before = legs[leg["retry_of"]]["metrics"]["stopped_epoch"]
+        assert min(one["epoch"] for one in leg["checkpoints"]) == before
+    assert continued
+    best = [Path(search.data["artifacts"]["checkpoint"]).parent.parent.name]
+    while before := legs[best[-1]]["retry_of"]:
+        best.append(before)
+    assert {path.parent.parent.name for path in tmp_path.rglob("model_epoch_*.json")} == set(best)
 
 
 def test_wrong_data_are_a_message(env, skillbank, tmp_path):

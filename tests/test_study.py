@@ -369,6 +369,32 @@ def test_how_many_workers(
         assert [around["CUDA_VISIBLE_DEVICES"] for around in crew.surroundings] == cards
 
 
+@pytest.mark.parametrize(
+    ("gpu_ids", "asked", "each"),
+    [
+        ([0], "auto", ["a", "b", "c"]),  # as where nothing is said
+        ([2], 2, ["c", "c"]),
+        ([1, 2], "auto", [None]),  # both for one training, which counts them as its spec does
+        ([1, 2], 2, ["b,c", "b,c"]),
+        ([7], 2, [None, None]),  # there is none: the training says so
+    ],
+)
+def test_whose_gpus_are_which(monkeypatch: pytest.MonkeyPatch, gpu_ids: list[int], asked: Any, each: list[Any]) -> None:
+    from runner import study_legs
+
+    monkeypatch.setattr(study_workers, "gpus", lambda: ["a", "b", "c"])
+    monkeypatch.setattr(study_workers, "free_memory", lambda: None)
+    monkeypatch.setattr(study_workers, "usable_cores", lambda: 2)
+    spec, keys = {"train": {"gpu_ids": gpu_ids}}, {"gpu_ids": "train.gpu_ids"}
+    named = study_legs.gpu_ids(spec, keys)
+    crew = study_workers.crew(asked, trials=None, gpus_each=1, data=0, gpu_ids=named)
+    assert [around.get(study_workers.VISIBLE) for around in crew.surroundings] == each
+    for around in crew.surroundings:
+        own = study_legs.own_settings(spec, keys, None, steered=False, gpus=study_workers.gpus_of(around))
+        seen = around.get(study_workers.VISIBLE)
+        assert own == ({"train.gpu_ids": list(range(len(seen.split(","))))} if seen else {})
+
+
 def test_recommendations_that_cannot_be_trained_are_adjusted_with_a_reason() -> None:
     from runner import bank
     from runner.study_legs import Adjuster

@@ -117,6 +117,36 @@ def test_a_killed_search_goes_on_and_loses_no_more_than_an_epoch(
     assert runs[1]["metrics"]["first_epoch"] >= 2, "at most the epoch under way is trained again"
 
 
+@pytest.mark.parametrize("killed", ["parent", "evaluation", "both"])
+def test_a_search_that_is_killed_while_its_best_is_evaluated_ends_with_that(toy: Any, killed: str) -> None:
+    """No training is done again, and what the evaluation is of is still there."""
+    (toy.folder / "test.txt").write_text("0.4")
+    (toy.folder / "slow_once").touch()
+    process = toy.start(*SEARCH, "--budget", "trials=3")
+
+    def evaluated() -> int:
+        found = list(toy.folder.rglob("evaluator.pid"))
+        return int(found[0].read_text() or 0) if found else 0
+
+    pid = until(evaluated)
+    first = study(toy)["id"]
+    for victim in {"parent": [process.pid], "evaluation": [pid], "both": [process.pid, pid]}[killed]:
+        os.kill(victim, signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    until(lambda: gone(pid))
+    if killed == "evaluation":  # it is told, and the search has its result all the same
+        assert process.returncode == 0, err
+        record = json.loads(out)["data"]
+        assert [row["error"] is None for row in record["automl"]["final"]["rows"]] == [False, True]
+    else:
+        trainings = {job["id"] for job in toy.jobs() if job["study_job"] and job["action"] == "train"}
+        record = resumed(toy, first)
+        assert {job["id"] for job in toy.jobs() if job["study_job"] and job["action"] == "train"} == trainings
+        assert [row["error"] for row in record["automl"]["final"]["rows"]] == [None, None]
+    assert [row["what"] for row in record["automl"]["final"]["rows"]] == ["baseline", "best"]
+    whole(toy, record, 3)
+
+
 def test_a_canceled_search_goes_on_with_the_same_total(toy: Any) -> None:
     started = toy.run("--detach", *SEARCH, *SLOW, "--budget", "trials=3", automl="on")
     until(lambda: trial_at(toy, 1, 0))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -157,6 +158,10 @@ def evaluate(spec: dict[str, Any]) -> dict[str, Any]:
     accuracy = 50.0
     if settings["data"]:
         test = Path(settings["data"]).read_text()
+        with suppress(FileNotFoundError):
+            Path(settings["data"]).with_name("slow_once").unlink()
+            (Path(settings["results_dir"]) / "evaluator.pid").write_text(str(os.getpid()))
+            time.sleep(600)
         if test == "broken":
             raise RuntimeError("the toy broke")
         rate = Path(settings["checkpoint"]).with_name("rate").read_text()

@@ -19,7 +19,7 @@ from runner.schema import Parameter
 
 MOST = 10  # recommendations shown
 SIMULATED = 60  # configurations; the cost of more is in proportion
-SEEDS = range(5)
+SEEDS = range(3)
 MODELS = ("bayesian", "bfbo", "bohb")  # ask a model once enough was judged
 BLIND = {"bayesian": "random", "bfbo": "random", "bohb": "hyperband"}  # of the same cost, and without a model
 Adjust = Callable[[dict[str, Any]], tuple[dict[str, Any], list[str]]]

@@ -24,13 +24,19 @@ def look(spec: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``problems``, each with ``key``, ``says``, ``others`` (the settings it stands against) and ``ways`` (pairs of a setting
-        and the value with which it would give way); ``idle``: the reason for each setting that a search would vary in vain; and
-        ``notes``: what the training will say of the data.
+        and the value with which it would give way); ``idle``: the reason for each setting that a search would vary in vain;
+        ``bounds``: the most that a search should try of a setting, with the reason; and ``notes``: what the training will say
+        of the data.
     """
     settings = viewed(spec)
     found = problems(settings, absent=False)
     notes = [] if found else heads.notes(settings, layout_of(settings, absent=False)[0])
-    return {"problems": [finding._asdict() for finding in found], "idle": training.idle(settings), "notes": notes}
+    return {
+        "problems": [finding._asdict() for finding in found],
+        "idle": training.idle(settings),
+        "bounds": heads.bounds(settings),
+        "notes": notes,
+    }
 
 
 def problems(settings: config.TrainSpec, *, absent: bool = True) -> list[Finding]:

@@ -53,6 +53,15 @@ def notes(settings: config.TrainSpec, layout: Layout | None) -> list[str]:
     return found
 
 
+def bounds(settings: config.TrainSpec) -> dict[str, tuple[int, str]]:
+    """The most that a setting can be of any use, by what the data are, with the reason."""
+    dataset = settings.dataset
+    shape = shape_of(str(dataset.train_dataset.data_path or ""))
+    if len(shape) != AXES or dataset.preparation.window > 0:
+        return {}
+    return {"dataset.window_size": (shape[2], f"the sequences have {shape[2]} frames, and more would be padding")}
+
+
 def shape_of(path: str) -> tuple[int, ...]:
     """The shape of the array in a .npy file on this machine; empty where there is none, or none to be read."""
     if not path or "://" in path:

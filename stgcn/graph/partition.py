@@ -1,12 +1,16 @@
-"""From a layout to the matrices of the graph convolution, and to its bones. Knows no names of layouts."""
+"""From a layout to the matrices of the graph convolution, and to its bones. Knows no names of layouts.
+
+numpy is imported where matrices are made: a plan, which has no time for that, only looks layouts up.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from stgcn.graph.layout import Layout
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Strategy = Literal["uniform", "distance", "spatial"]
 
@@ -18,6 +22,8 @@ def adjacency(layout: Layout, strategy: Strategy) -> np.ndarray:
     that are nearer to the centre from the others. ST-GCN measures the way to the centre in hops up to 1, so joints
     farther away are all infinitely far and count as equally far: published weights were learned so, and it is kept.
     """
+    import numpy as np
+
     hops = np.full((layout.num_joints, layout.num_joints), np.inf)
     for a, b in layout.edges:
         hops[a, b] = hops[b, a] = 1
@@ -43,6 +49,8 @@ def rooted(layout: Layout) -> np.ndarray:
     A joint itself, its neighbours on the way to the centre, and all others, each partition normalised on its own. Ways are
     measured to their end, without the bound that ``adjacency`` has.
     """
+    import numpy as np
+
     ways = hops_to_center(layout)
     inward, outward = np.zeros((2, layout.num_joints, layout.num_joints))
     for a, b in layout.edges:
@@ -68,6 +76,8 @@ def parents(layout: Layout) -> list[int]:
 
 def hops_to_center(layout: Layout) -> np.ndarray:
     """Bones between each joint and the centre, (V,)."""
+    import numpy as np
+
     ways = np.full(layout.num_joints, layout.num_joints)
     ways[layout.center] = 0
     for _ in range(layout.num_joints):  # one bone farther each time

@@ -11,7 +11,6 @@ import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.automl.space import Axis
@@ -130,6 +129,8 @@ class Gp(Model):
 
     def score(self, place: int, count: int) -> float:
         """Ranks on a normal curve: a diverged training does not flatten all others."""
+        from statistics import NormalDist  # late, as a plan has no time for it
+
         return NormalDist().inv_cdf((place + 0.5) / count)
 
 
