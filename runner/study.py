@@ -102,6 +102,7 @@ class Supervisor:
         self.wrong: BaseException | None = None
         self._unowned: dict[int, float] = {}
         self._running: set[int] = set()
+        self.room = study_workers.Room(None)
         self._jobs: dict[int, tuple[str, dict[str, Any]]] = {}  # of the legs under way here: job, place
         self._closed = False  # the parent said so
         self.batch: study_slurm.Batch | None = None
@@ -123,6 +124,8 @@ class Supervisor:
             )
         )
         self.facts["crew"] = {"count": crew.workers, "why": crew.why}
+        if self.facts["workers"] == "auto":  # else it is the user's word
+            self.room = study_workers.Room(study_workers.free_memory())
         self.board.several = crew.workers > 1
         self.board.say(f"{crew.workers} worker{'s' if crew.workers > 1 else ''} ({crew.why}), {self.facts['algorithm']}")
         self.take_up()
@@ -220,7 +223,7 @@ class Supervisor:
         """The next leg, waiting while that depends on legs under way; None at the end."""
         with self.news:
             while not self.halt() and not self._overdue():
-                leg = self.search.ask()
+                leg = self.search.ask() if len(self._running) < self.room.places() else None
                 if leg is not None:
                     self._running.add(leg.number)
                     return leg
@@ -288,6 +291,9 @@ class Supervisor:
         if self.others:
             self.others.ended(record["id"], uploaded=bool(record["uploaded"]))
         with self.news:
+            if self.room.measured(worker.memory):
+                peak, free = (f"{size / 2**30:.1f} GiB" for size in (self.room.peak, self.room.free or 0))
+                self.board.say(f"{self.room.places()} at once from here on: a training took {peak}, and {free} are free")
             if self.others:
                 self.search.hand_in(leg, record)
             self._jobs.pop(leg.number, None)

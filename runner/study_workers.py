@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 MOST = 8  # by itself: with more at once, each trial knows less of the others
-MEMORY = 1.5 * 2**30  # bytes that one training is reckoned to take beside its data, until one was measured
+MEMORY = 1.5 * 2**30  # bytes that one training is reckoned to take beside its data, until one was measured: see Room
 VISIBLE = "CUDA_VISIBLE_DEVICES"  # the GPUs that a process sees, which counts them from 0
 
 
@@ -18,6 +19,26 @@ class Crew(NamedTuple):
     workers: int
     why: str
     surroundings: list[dict[str, str]]
+
+
+class Room:
+    """How many trainings find room in memory at once, by what the largest so far took at its peak.
+
+    Args:
+        free: bytes that are free while nothing is trained; None where nobody says, and then there is room for all.
+    """
+
+    def __init__(self, free: int | None) -> None:
+        self.free, self.peak = free, 0
+
+    def measured(self, peak: int) -> bool:
+        """Note what a training took, in bytes; whether fewer find room than before."""
+        before, self.peak = self.places(), max(self.peak, peak)
+        return self.places() < before
+
+    def places(self) -> float:
+        """At least one, as a search of none would never end."""
+        return max(1, self.free // self.peak) if self.free is not None and self.peak else math.inf
 
 
 ONLOOKER = Crew(0, "others train", [])  # keeps the record of a search that is trained elsewhere

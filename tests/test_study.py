@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from runner import launch, study_keep, study_workers
+from runner import backend, launch, study_keep, study_workers
 from runner.backend import Outcome
 from runner.errors import Refused, SpecInvalid, UsageError
 from runner.plan import Request
@@ -101,6 +101,26 @@ def test_two_workers_train_at_once_and_share_the_cores(toy: Any, search: Search)
     assert any(later[0] < earlier[1] for earlier, later in pairwise(spans))
     assert len({trial["number"] for trial in record["automl"]["trials"]}) == 4
     assert [line for line in said if line.startswith("trial 1: toy training starts")]
+
+
+def test_what_a_training_took_says_how_many_are_begun_at_once(
+    toy: Any, search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study_workers, "usable_cores", lambda: 2)
+    monkeypatch.setattr(study_workers, "free_memory", lambda: 4 * 2**30)
+    monkeypatch.setattr(backend.Worker, "memory", property(lambda _: 3 * 2**30, lambda *_: None), raising=False)
+    said: list[str] = []
+    words = ("num_epochs=3", "train.seconds=0.1")
+    record = search(*words, budget=("trials=5",), workers="auto", no_prune=True, say=said.append)
+    assert record["automl"]["crew"]["count"] == 2
+    assert said.count("1 at once from here on: a training took 3.0 GiB, and 4.0 GiB are free") == 1
+    spans = sorted((job["started_at"], job["ended_at"]) for job in jobs_of(toy, record).values())
+    assert spans[1][0] < spans[0][1]
+    assert all(later[0] > earlier[1] for earlier, later in pairwise(spans[1:]))
+    assert by_status(record) == {"complete": 5}
+    asked = search(*words, budget=("trials=4",), workers="2", no_prune=True)
+    spans = sorted((job["started_at"], job["ended_at"]) for job in jobs_of(toy, asked).values())
+    assert any(later[0] < earlier[1] for earlier, later in pairwise(spans[2:])), "what the user says stands"
 
 
 @pytest.mark.parametrize(
