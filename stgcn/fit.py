@@ -29,6 +29,7 @@ from stgcn.steering import Control, Steered, relayed
 if importlib.util.find_spec("tensorboard"):
     importlib.import_module("torch.utils.tensorboard")  # with the rest: a warm process imports once what every training needs
 
+FLUSH = 2  # seconds; the writer of TensorBoard's files looks up at least as often
 TALKERS = ("pytorch_lightning", "lightning_fabric", "lightning.pytorch")  # tips and notices
 # Lightning's warnings that do not hold here: small sets are in memory.
 ADVICE = (
@@ -105,7 +106,9 @@ def loggers_for(wandb: config.Wandb, folder: Path) -> list[Logger]:
     """TensorBoard when it is installed, Weights & Biases when it is enabled (offline without an API key)."""
     loggers: list[Logger] = []
     if importlib.util.find_spec("tensorboard"):
-        loggers.append(TensorBoardLogger(folder, name="lightning_logs", default_hp_metric=False))
+        # A signal that interrupts a word to the writer's thread can leave it asleep until it next looks up by itself, and the
+        # end of the training waits for it: two minutes by its default, in which the whole process looked hung.
+        loggers.append(TensorBoardLogger(folder, name="lightning_logs", default_hp_metric=False, flush_secs=FLUSH))
     if wandb.enable:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else its own errors go to its makers, also offline
         loggers.append(

@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ import pytest
 import torch
 from trainer_cases import full_spec, status_lines, train_spec, write_checkpoint
 
-from stgcn import action, errors, train
+from stgcn import action, config, errors, fit, train
 from stgcn.callbacks import COLUMNS
 from stgcn.config import Optim
 from stgcn.optim import build_optimizer, build_scheduler, cosine_factor
@@ -412,6 +413,25 @@ def test_interrupted_in_an_epoch(tmp_path: Path, trained: tuple[dict, dict], num
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_word_lost_to_the_writer_of_tensorboards_files_costs_seconds(tmp_path: Path) -> None:
+    """What a signal in the middle of ``notify`` leaves: a waiter who is gone already is woken in place of the one who waits."""
+    (logger,) = fit.loggers_for(config.Wandb(), tmp_path)
+    logger.log_metrics({"loss": 1.0}, step=0)
+    queue = logger.experiment.file_writer.event_writer._async_writer._byte_queue
+    queue.join()
+    while not queue.not_empty._waiters:
+        time.sleep(0.01)
+    gone = threading.Lock()
+    gone.acquire()
+    with queue.mutex:
+        queue.not_empty._waiters.appendleft(gone)
+    ending = threading.Thread(target=logger.finalize, args=("interrupted",), daemon=True)
+    ending.start()
+    ending.join(30)
+    assert not gone.locked()
+    assert not ending.is_alive()
+
+
 def wait_for_rows(folder: Path, count: int) -> None:
     """Wait until metrics.csv holds ``count`` epochs."""
     deadline = time.monotonic() + 90
@@ -425,8 +445,6 @@ def wait_for_rows(folder: Path, count: int) -> None:
 @pytest.mark.slow
 def test_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two training processes on the CPU, as two GPUs would be: one history, one set of files."""
-    from stgcn import fit
-
     real = fit.pl.Trainer
     monkeypatch.setattr(fit.pl, "Trainer", lambda **kwargs: real(**{**kwargs, "accelerator": "cpu", "devices": 2}))
     monkeypatch.setattr(train, "choose_gpus", lambda *_: [0, 1])
