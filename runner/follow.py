@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runner import private
 from runner.errors import SkillBankError
 from runner.jobs import JobStore
 from runner.terminal import bar, span
@@ -25,12 +26,10 @@ def progress(results_dir: str | Path, since: float = 0.0) -> dict[str, Any] | No
 
     A file that was last written before ``since`` (``time.time``) is of an earlier run.
     """
-    from runner.backend import tail
-
     path, found = Path(results_dir) / "status.json", dict[str, Any]()
     if since and (not path.exists() or path.stat().st_mtime < since):
         return None
-    for text in reversed(tail(path, LINES)):
+    for text in reversed(private.tail(path, LINES)):
         try:
             line = json.loads(text)
         except ValueError:

@@ -308,7 +308,7 @@ def _close_failed(store: JobStore, record: dict[str, Any], error: BaseException,
         "problems": [p.as_dict() for p in getattr(error, "problems", [])],
         "exit_code": _exit_code(error, stop) if canceled else getattr(error, "exit_code", 1),
         "log": str(log),
-        "log_tail": backend.tail(log),
+        "log_tail": private.tail(log),
     }
     infra = isinstance(error, SkillBankError) and not isinstance(error, JobFailed | SearchFailed)
     return store.close(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -78,3 +79,20 @@ def words(what: str) -> Iterator[None]:
 
 def _mode(parent: Path) -> int:
     return OWNER | (os.stat(parent).st_mode & OTHERS)
+
+
+def tail(path: Path, lines: int = 20) -> list[str]:
+    """The last lines of a text file, without terminal codes; empty when there is no such file."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 65536))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line for raw in re.split(r"[\r\n]+", text) if (line := plain(raw))][-lines:]
+
+
+def plain(line: str) -> str:
+    """A line without colours and cursor movements."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip()

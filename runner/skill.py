@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner import ahead
-from runner import spec as specs
 from runner.errors import Problem, SchemaInvalid, SkillBankError, SpecInvalid, UnknownAction
 
 if TYPE_CHECKING:  # read late, so that listing skills does not wait for them
@@ -70,6 +69,8 @@ class Skill(NamedTuple):
         """
         if name in self.actions:
             return self.actions[name]
+        from runner import spec as specs
+
         near = specs.nearest(name, self.actions)
         meant = f", did you mean {near[0]}?" if near else ""
         known = f"Actions: {', '.join(self.actions)}" if self.actions else "The skill holds instructions only, no actions."
@@ -96,7 +97,11 @@ class Skill(NamedTuple):
             known = ahead.content(self.dir / ahead.SPECS, path.read_bytes().decode())
         except (OSError, UnicodeDecodeError):  # said by the reader
             known = None
-        return specs.read(path) if known is None else known
+        if known is not None:
+            return known
+        from runner import spec as specs
+
+        return specs.read(path)
 
     def recipes(self, action: str | None = None) -> dict[str, Recipe]:
         """The recipes of the skill, or of one of its actions, by name, read now.
@@ -304,6 +309,8 @@ def _parsed(text: str, source: str, folder: Path) -> dict[str, Any]:
     if known is not None:
         return known
     try:
+        from runner import spec as specs
+
         return specs.parse(text, source=source, dots=True)
     except SkillBankError as error:
         raise SchemaInvalid(error.message, problems=error.problems) from None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import backend
+from runner import backend, private
 from runner.errors import Canceled, JobFailed
 
 HERE = str(Path(__file__).parent)
@@ -266,5 +266,5 @@ def test_the_working_directory_is_not_on_the_childs_path(run, tmp_path, monkeypa
 def test_tail_reads_the_end_of_a_log_as_a_person_would(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"x" * 200_000 + b"\nfirst\n\n\x1b[31mred\x1b[0m\n10%\r20%\rdone\xff")
-    assert backend.tail(path, 4) == ["red", "10%", "20%", "done�"]
-    assert backend.tail(tmp_path / "absent") == []
+    assert private.tail(path, 4) == ["red", "10%", "20%", "done�"]
+    assert private.tail(tmp_path / "absent") == []

@@ -159,7 +159,7 @@ match.match("train pose classification", bank.skills())
     [
         *((f"import runner.{name}", set()) for rung in RUNNER for name in sorted(rung)),
         (QUICK, {"yaml"}),
-        (PLAN, {"yaml", "jsonschema_rs"}),
+        (PLAN, {"yaml"}),
         ("import stgcn.config, stgcn.errors, stgcn.graph", {"numpy", "stgcn"}),
         ("import stgcn.config", {"stgcn"}),
         ("import stgcn.arrays, stgcn.labels, stgcn.metrics, stgcn.status, stgcn.augment", {"numpy", "stgcn"}),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from runner.errors import JobFailed, SkillBankError
+from runner.private import tail
 
 Entrypoint = Callable[..., Any]  # of the spec, and a control where it takes one
 
@@ -115,20 +115,3 @@ def failed(entrypoint: str, error: Mapping[str, Any], log: Path | None) -> JobFa
 def short_name(entrypoint: str) -> str:
     """``train`` of "stgcn.train:run"; an entrypoint of another form is named whole."""
     return entrypoint.partition(":")[0].rpartition(".")[2] or entrypoint
-
-
-def tail(path: Path, lines: int = 20) -> list[str]:
-    """The last lines of a text file, without terminal codes; empty when there is no such file."""
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 65536))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return []
-    return [line for raw in re.split(r"[\r\n]+", text) if (line := plain(raw))][-lines:]
-
-
-def plain(line: str) -> str:
-    """A line without colours and cursor movements."""
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from runner import private, redact, scrub
-from runner.backend.outcome import Outcome, failed, plain, short_name
+from runner.backend.outcome import Outcome, failed, short_name
 from runner.backend.process import Child, Control, Launch, Process, surroundings
 from runner.errors import Canceled
 
@@ -176,7 +176,7 @@ class _Follower:
             self._file.seek(self._at)
         *lines, self._rest = re.split(rb"[\r\n]+", self._rest + self._file.read())
         for line in [*lines, self._rest] if last else lines:
-            if text := plain(line.decode("utf-8", "replace")):
+            if text := private.plain(line.decode("utf-8", "replace")):
                 self._on_line(text)
 
     def __enter__(self) -> _Follower:

@@ -305,16 +305,15 @@ class JobStore:
 
 def evidence(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a job left behind: ``last_status`` (its last status line), ``log_tail`` and ``checkpoints``."""
-    from runner.backend import tail
     from runner.checkpoints import scan
 
     folder = Path(record["results_dir"])
     names = [name for name in _listed(folder) if _written_since(folder / name, record["started_at"])]
     found = [{"path": str(folder / c["name"]), "epoch": c["epoch"], "step": c["step"]} for c in scan(names)]
-    said = tail(folder / "status.json", 1)
+    said = private.tail(folder / "status.json", 1)
     return {
         "last_status": said[0] if said else None,
-        "log_tail": tail(Path(record["log"])) if record["log"] else [],
+        "log_tail": private.tail(Path(record["log"])) if record["log"] else [],
         "checkpoints": [{**c, "val_loss": None, "val_acc": None, "best": False} for c in found],
     }
 

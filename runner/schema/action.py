@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from runner import spec as specs
 from runner.errors import Problem, SchemaInvalid, SpecInvalid
-from runner.schema import space, values, words
+from runner.schema import accept, space, values, words
 from runner.schema.space import Parameter, Wish
 from runner.schema.tao import from_tao, is_tao
 from runner.schema.words import Leaf
@@ -63,7 +62,7 @@ class ActionSchema:
 
     def defaults(self) -> dict[str, Any]:
         """The spec with every setting at its default, a fresh nested dict."""
-        return copy.deepcopy(dict(self.document.get("default", {})))
+        return {key: specs.copied(value) for key, value in self.document.get("default", {}).items()}
 
     def sections(self) -> list[str]:
         """The names at the top level."""
@@ -112,7 +111,7 @@ class ActionSchema:
         16.0 becomes the integer 16. A whole number given for a text becomes text. ``on``/``off``, which YAML reads as
         booleans, become the one word of that meaning among a setting's choices.
         """
-        coerced = copy.deepcopy(dict(spec))
+        coerced = {key: specs.copied(value) for key, value in spec.items()}
         for key, leaf in self.leaves().items():
             if specs.has(coerced, key):
                 specs.set_(coerced, key, values.coerce(specs.get(coerced, key), leaf))
@@ -122,8 +121,9 @@ class ActionSchema:
         """Everything wrong with the spec, in the order of the schema; empty when it is valid."""
         found: list[Problem] = []
         safe = values.finite(dict(spec), "", found)
-        for error in self._engine().iter_errors(safe):
-            found.extend(self._found(error))
+        if not accept.accepts(self.document, safe):
+            for error in self._engine().iter_errors(safe):
+                found.extend(self._found(error))
         once: dict[str, Problem] = {}  # one of each place: a value of the wrong type is a wrong choice too
         for problem in found:
             once.setdefault(problem.path, problem)
