@@ -23,7 +23,7 @@ def random_choose(sequence: np.ndarray, window_size: int, rng: np.random.Generat
     Not ``enabled``, it is only padded at the end, never cut. A window of -1 keeps the length of the data.
     """
     length = sequence.shape[1]
-    if window_size < 1 or length == window_size or (not enabled and length > window_size):
+    if keeps(length, window_size, enabled):
         return sequence
     if length > window_size:
         filled = np.flatnonzero(sequence.any(axis=(0, 2, 3)))
@@ -34,6 +34,11 @@ def random_choose(sequence: np.ndarray, window_size: int, rng: np.random.Generat
     padded = np.zeros((sequence.shape[0], window_size, *sequence.shape[2:]), dtype=sequence.dtype)
     padded[:, start : start + length] = sequence
     return padded
+
+
+def keeps(length: int, window_size: int, enabled: bool) -> bool:
+    """Whether ``random_choose`` gives a sequence of ``length`` frames back as it is."""
+    return window_size < 1 or length == window_size or (not enabled and length > window_size)
 
 
 def window_note(frames: int, window_size: int, enabled: bool) -> str | None:

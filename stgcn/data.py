@@ -11,6 +11,7 @@ import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -20,10 +21,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stgcn import config
 from stgcn.arrays import SkeletonSet, valid_lengths
-from stgcn.augment import augmenter, prepared_first, random_choose, random_move
+from stgcn.augment import augmenter, keeps, prepared_first, random_choose, random_move
 from stgcn.buckets import gathered
 from stgcn.graph import Layout
 from stgcn.prepare import idle, prepare
+from stgcn.resident import Indices, Resident, room_for
 
 log = logging.getLogger("stgcn")
 
@@ -80,6 +82,17 @@ class SkeletonDataset(Dataset[tuple[Tensor, int]]):
                     kept[index] = self._prepared(index)
                 self.kept = kept
         return 0 if self.kept is None else self.kept.nbytes
+
+    def whole(self) -> np.ndarray | None:
+        """All sequences (N, C, T, V, M) as items hold them, where none is changed when it is drawn; else None."""
+        if self.prepared is not None and self.kept is None:
+            return None
+        data = self.skeletons.data if self.kept is None else self.kept
+        how = self.windowing
+        if how is None:
+            return data
+        changes = self.changed is not None or how.random_move or not keeps(data.shape[2], how.window_size, how.random_choose)
+        return None if changes else data
 
     def _prepared(self, index: int) -> np.ndarray:
         sequence = np.array(self.skeletons.data[index])  # a copy: the file is mapped read-only
@@ -260,13 +273,38 @@ class SkeletonData(pl.LightningDataModule):
         self.val = SkeletonDataset(val, prepared=_preparing(settings.preparation, layout))
         self.settings = settings
         self.first_epoch = first_epoch
+        self.resident: dict[str, Resident] = {}
 
     def setup(self, stage: str) -> None:
-        """Prepare the sequences, unless they would fill the memory; each is then prepared whenever it is drawn."""
+        """Prepare the sequences, unless they would fill the memory; each is then prepared whenever it is drawn.
+
+        A set that is not changed at random goes to the GPU as a whole, if it finds room there.
+        """
         taken = self.train.keep_prepared(KEPT_AT_MOST)
         self.val.keep_prepared(KEPT_AT_MOST - taken)
+        if self.trainer:
+            self.make_resident(self.trainer.strategy.root_device)
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
+    def make_resident(self, device: torch.device) -> None:
+        """Put on ``device`` what is drawn as it is and finds room there."""
+        for name, dataset in (("val", self.val), ("train", self.train)):
+            data = dataset.whole()
+            if data is not None and dataset.skeletons.labels is not None and room_for(data.nbytes, device):
+                self.resident[name] = Resident(data, dataset.skeletons.labels, device)
+                log.debug("the %s set lies on %s: %d MiB", name, device, data.nbytes >> 20)
+
+    def teardown(self, stage: str) -> None:
+        """Let go of what lies on the GPU."""
+        self.resident.clear()
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """The sequences and class ids of a batch of indices, where the set lies on the device."""
+        if not isinstance(batch, Tensor):
+            return batch
+        assert self.trainer is not None
+        return self.resident["train" if self.trainer.training else "val"].batch(batch)
+
+    def train_dataloader(self) -> DataLoader[Any]:
         """Batches (n, C, T, V, M), (n,): training sequences, as many and as often as the settings say."""
         replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         sampler = EpochSampler(
@@ -281,13 +319,15 @@ class SkeletonData(pl.LightningDataModule):
             replicas=replicas,
             rank=rank,
         )
-        return self._loader(self.train, sampler)
+        return self._loader("train", self.train, sampler)
 
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
+    def val_dataloader(self) -> DataLoader[Any]:
         """Batches of all validation sequences in order; with several GPUs each one goes through all of them."""
-        return self._loader(self.val, None)
+        return self._loader("val", self.val, None)
 
-    def _loader(self, dataset: SkeletonDataset, sampler: EpochSampler | None) -> DataLoader[tuple[Tensor, int]]:
+    def _loader(self, name: str, dataset: SkeletonDataset, sampler: EpochSampler | None) -> DataLoader[Any]:
+        if name in self.resident:
+            return DataLoader(Indices(len(dataset)), batch_size=self.settings.batch_size, sampler=sampler)
         workers = worker_count(self.settings.num_workers, dataset.skeletons.data.nbytes)
         return DataLoader(
             dataset,

@@ -66,8 +66,21 @@ STGCN = [
         "splits",
     }
     | {"streams"},
-    {"config", "cost", "fusion", "masking", "stages", "delimited", "graph", "npy", "people", "pickles", "quiet", "windows"}
-    | {"buckets", "channels", "crypto", "discreet", "dropout", "forked", "precision", "progress", "sessions", "toomcook"},
+    {"config", "cost", "fusion", "masking", "stages", "delimited", "graph", "npy", "people", "pickles", "quiet"}
+    | {"windows", "resident"}
+    | {
+        "buckets",
+        "channels",
+        "crypto",
+        "discreet",
+        "dropout",
+        "forked",
+        "precision",
+        "progress",
+        "resident",
+        "sessions",
+        "toomcook",
+    },
     {"pickled", "threads"},
     {"errors"},
 ]
