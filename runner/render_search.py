@@ -93,7 +93,7 @@ def _stands(search: Mapping[str, Any], record: Mapping[str, Any]) -> Iterator[st
 
     totals = search["totals"]
     names = ("complete", "stopped", "failed", "running", "waiting", "lost")
-    told = [f"{totals[name]} {name}" for name in names if totals.get(name)]
+    told = [f"{totals[name]} {'cut off' if name == 'lost' else name}" for name in names if totals.get(name)]
     facts: dict[str, object] = {"trials": f"{totals['trials']}: {', '.join(told)}; {totals['epochs']} epochs"}
     running = record["state"] == "RUNNING"
     left = follow.left(search, follow.since(record)) if running else None

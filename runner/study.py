@@ -398,7 +398,8 @@ class Supervisor:
                 return launch(self.store, self.study, action, spec_file, links, key, self.halt, self.ticker)
 
             self.facts["final"] = final = study_final.run(self.store, self.study, self.facts, self.skill, run)
-        self.board.say(study_final.line(final))
+        if final["rows"] or final["why_not"]:  # neither where the search was ended before
+            self.board.say(study_final.line(final))
 
 
 def _whole(value: Any) -> int:

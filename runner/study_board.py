@@ -97,6 +97,8 @@ class Board:
             del self.jobs[number]
             self._shown = None if self._shown == number else self._shown
         self.facts |= study_facts.derive(state, self.store, self._times, self.reasons)
+        if "final" in self.facts:
+            self.facts["final"] = study_facts.standing(self.facts["final"], self.facts["trials"], self.facts["best"])
         self.facts["elapsed"] = round(self._before + now - self._began, 3)
         self.facts["noted_at"] = round(time.time(), 3)
         self.store.enrich(self.study["id"], automl=self.facts)

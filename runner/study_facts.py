@@ -6,7 +6,7 @@ Knows the state of a study and records of jobs; decides nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runner.automl.state import Config, Leg, State
@@ -14,6 +14,7 @@ from runner.errors import UnknownJob
 from runner.jobs import JobStore
 
 STATES = {"complete": "COMPLETE", "stopped": "COMPLETE", "failed": "ERROR", "running": "RUNNING", "waiting": "PENDING"}
+BEST, BASELINE = "best", "baseline"  # what was evaluated in the end: the best trial, and the spec as given beside it
 MOST_POINTS = 60  # of a trial's curve, in the record
 Times = dict[str, float]
 
@@ -29,6 +30,23 @@ def derive(state: State, store: JobStore, times: Times, reasons: Mapping[int, st
         "best": _best(best, state) if best else None,
         "totals": state.totals(),
     }
+
+
+def standing(final: Mapping[str, Any] | None, trials: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None) -> Any:
+    """The final evaluation without what it said of a best trial that is not the best any more.
+
+    A search that goes on may find a better one; the spec as given, if it was the best, is then what others are compared with.
+    """
+    if not final or not final["rows"]:
+        return final
+    given = next((trial["number"] for trial in trials if trial["origin"] == "given"), None)
+    rows = []
+    for row in final["rows"]:
+        if row["what"] != BEST or (best and row["number"] == best["number"]):
+            rows.append(row)
+        elif row["number"] == given:
+            rows.append({**row, "what": BASELINE})
+    return {**final, "rows": rows}
 
 
 def _begun(config: Config) -> bool:

@@ -16,9 +16,10 @@ from runner import trials as jobs
 from runner.errors import SkillBankError, UnknownAction
 from runner.jobs import JobStore
 from runner.skill import Action, Skill
+from runner.study_facts import BASELINE, BEST
 
 Launch = Callable[..., dict[str, Any]]
-BEST, BASELINE, PRETRAINED = "best", "baseline", "pretrained"
+PRETRAINED = "pretrained"
 
 
 class Subject(NamedTuple):

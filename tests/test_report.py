@@ -595,6 +595,36 @@ def test_a_best_value_at_the_edge_of_its_range_is_noticed(tmp_path: Path) -> Non
     assert any("train.optim.lr = 0.29, at the upper end of 0.001 to 0.3" in note for note in ws.build()["notes"])
 
 
+def test_the_spec_as_given_lies_at_no_edge(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path)
+    study = add_search(ws)
+    study["automl"]["best"]["params"]["train.optim.lr"] = 0.29
+    chosen = study["automl"]["best"]["number"]
+    next(t for t in study["automl"]["trials"] if t["number"] == chosen)["origin"] = "given"
+    assert not any("at the upper end" in note for note in ws.build()["notes"])
+
+
+@pytest.mark.parametrize(("reached", "ahead"), [(0.0123, True), (9.0, False), (None, False)])
+def test_trials_that_were_cut_off_did_not_fail(tmp_path: Path, reached: float | None, ahead: bool) -> None:
+    ws = Workspace(tmp_path)
+    study = add_search(ws)
+    best = study["automl"]["best"]["number"]
+    cut = next(t for t in study["automl"]["trials"] if t["number"] != best and t["value"] is not None)
+    cut |= {"state": "CANCELED", "status": "lost", "value": None, "reached": reached, "epochs": 26}
+    cut["error"] = "the time budget of the search was spent"
+    study["automl"]["totals"] = {"trials": 8, "complete": 6, "failed": 1, "lost": 1, "epochs": 100}
+    built = ws.build()
+    notes = " ".join(built["notes"])
+    assert "1 of 8 trials of the search did not finish; the search went on." in notes
+    assert "1 of 8 trials of the search was cut off when it ended." in notes
+    assert (f"Trial {cut['number']} had come to 0.0123 after 26 epochs, ahead of the best" in notes) is ahead
+    files = report.write(built, tmp_path / "out")
+    assert "cut off after 26" in files["md"].read_text()
+    page = page_of(files)
+    assert "cut off after 26" in page
+    assert "1 cut off; 100 epochs" in " ".join(page.split())
+
+
 def test_failure_is_the_headline_with_the_error_and_the_log(tmp_path: Path) -> None:
     ws = Workspace(tmp_path)
     add_train(ws, "t", random.Random(0))

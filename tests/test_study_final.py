@@ -12,7 +12,7 @@ import jsonschema
 import optuna
 import pytest
 
-from runner import bank, follow, launch, plan, planhash, study_review
+from runner import bank, follow, launch, plan, planhash, study_facts, study_review
 from runner.automl import preview
 from runner.automl.driver import Result, Search
 from runner.automl.strategies import ALGORITHMS, Setup
@@ -193,6 +193,26 @@ def test_the_best_may_be_the_baseline_and_an_evaluation_is_not_repeated(toy: Any
     assert list(rows(first)) == ["best"]
     again = search(ask, resume=first["id"], budget=("trials=1",))
     assert rows(again)["best"]["job_id"] == rows(first)["best"]["job_id"]
+
+
+def test_a_search_that_goes_on_says_no_more_of_the_best_than_holds(toy: Any, ask: Ask) -> None:
+    (toy.folder / "test.txt").write_text("0.5")
+    first = search(ask, "num_epochs=3", budget=("trials=1",), algorithm="random")
+    assert {what: row["number"] for what, row in rows(first).items()} == {"best": 0}
+    more = search(ask, resume=first["id"], budget=("trials=4",))
+    number = more["automl"]["best"]["number"]
+    assert number
+    assert {what: row["number"] for what, row in rows(more).items()} == {"best": number, "baseline": 0}
+    assert rows(more)["baseline"]["job_id"] == rows(first)["best"]["job_id"], "evaluated again"
+
+    before = study_facts.standing(first["automl"]["final"], more["automl"]["trials"], more["automl"]["best"])
+    assert [(row["what"], row["number"]) for row in before["rows"]] == [("baseline", 0)]
+    other = {**more["automl"]["best"], "number": number + 1}
+    left = study_facts.standing(more["automl"]["final"], more["automl"]["trials"], other)
+    assert [(row["what"], row["number"]) for row in left["rows"]] == [("baseline", 0)]
+    same = study_facts.standing(more["automl"]["final"], more["automl"]["trials"], more["automl"]["best"])
+    assert same == more["automl"]["final"]
+    assert study_facts.standing(None, [], None) is None
 
 
 def test_an_evaluation_that_fails_is_told_and_the_search_stands(toy: Any, ask: Ask) -> None:

@@ -246,13 +246,29 @@ def _training_notes(sections: Sections) -> Iterator[str]:
 
 def _search_notes(sections: Sections) -> Iterator[str]:
     for found in sections["searches"]:
-        failed = [t for t in found["trials"] if t["status"] in BROKEN]
+        failed = [t for t in found["trials"] if t["status"] in BROKEN and not t["cut"]]
+        trials = words.count(len(found["trials"]), "trial")
         if failed:
-            trials = words.count(len(found["trials"]), "trial")
             yield f"{len(failed)} of {trials} of the search did not finish; the search went on."
+        cut = sum(t["cut"] for t in found["trials"])
+        if cut:
+            yield f"{cut} of {trials} of the search {'was' if cut == 1 else 'were'} cut off when it ended.{_ahead(found)}"
         edge = at_the_edge(found)
         if edge:
             yield f"The search's best value lies at the end of its range, so a wider range may do better: {'; '.join(edge)}."
+
+
+def _ahead(found: dict[str, Any]) -> str:
+    """What the best of the trials that were cut off had come to, where it was ahead of the best of the whole ones."""
+    sign = 1.0 if found["direction"] == "minimize" else -1.0
+    best = (found["best"] or {}).get("value")
+    values = {t["number"]: (sign * t["reached"], t) for t in found["trials"] if t["cut"] and t["reached"] is not None}
+    value, trial = min(values.values(), default=(0.0, None), key=lambda one: one[0])
+    if trial is None or best is None or value >= sign * best:
+        return ""
+    reached = f"{words.number(trial['reached'])} after {words.count(trial['epochs'] or 0, 'epoch')}"
+    how = "--resume with a larger --budget trains it to its end"
+    return f" Trial {trial['number']} had come to {reached}, ahead of the best: {how}."
 
 
 def _file_notes(sections: Sections) -> Iterator[str]:

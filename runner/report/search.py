@@ -50,8 +50,13 @@ def search(record: Record, records: dict[str, Record]) -> dict[str, Any]:
 
 
 def at_the_edge(found: dict[str, Any]) -> list[str]:
-    """Searched parameters whose best value lies at an end of its range: the range may be too narrow."""
-    best = (found["best"] or {}).get("params") or {}
+    """Searched parameters whose best value lies at an end of its range: the range may be too narrow.
+
+    None where the spec as given is the best: nobody found that value by going to the end.
+    """
+    chosen = found["best"] or {}
+    given = any(t["origin"] == "given" and t["number"] == chosen.get("number") for t in found["trials"])
+    best = {} if given else chosen.get("params") or {}
     said = []
     for parameter in found["space"]:
         place = position(parameter, best.get(parameter["key"]))
@@ -87,6 +92,7 @@ def _trial(trial: dict[str, Any], best: Any, records: dict[str, Record]) -> dict
         "best": best is not None and trial.get("number") == best,
         "origin": text(trial.get("origin")),
         "stopped": trial.get("status") == "stopped",
+        "cut": trial.get("status") == "lost",
         "reached": number(trial.get("reached")),
         "epochs": count(trial.get("epochs")),
         "jobs": len(trial.get("jobs") or []) or None,

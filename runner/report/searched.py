@@ -16,7 +16,7 @@ def searches(r: dict[str, Any]) -> Lines:
         trials = [
             (
                 f"{t['number']}{' best' if t['best'] else ''}",
-                f"stopped after {t['epochs']}" if t["stopped"] else t["status"],
+                _became(t),
                 _value(t),
                 words.seconds(t["seconds"]),
                 code(", ".join(f"{k}={words.number(v)}" for k, v in t["params"].items())) or "the spec as given",
@@ -38,6 +38,12 @@ def searches(r: dict[str, Any]) -> Lines:
         space = [(code(p["key"]), plain(interval(p)), p["scale"] or "", words.value(p["default"])) for p in s["space"]]
         yield from table(("Searched", "Range", "Scale", "As given"), space)
         yield from table(("Left out", "Why"), [(code(x["key"]), plain(x["reason"])) for x in s["left_out"]])
+
+
+def _became(trial: dict[str, Any]) -> str:
+    """How a trial ended; of one that was not trained whole, after how many epochs."""
+    early = "stopped" if trial["stopped"] else "cut off" if trial["cut"] else ""
+    return f"{early} after {trial['epochs']}" if early else str(trial["status"])
 
 
 def _value(trial: dict[str, Any]) -> str:
