@@ -225,7 +225,14 @@ def test_pruning_saves_epochs_and_trains_the_given_spec_whole():
     search = sim.new("bayesian", trials=20, space=worst)
     sim.run(search)
     assert search.state().configs[0].state == "complete"
-    assert search.state().totals()["epochs"] < 20 * sim.MAX / 2
+    assert search.state().totals()["epochs"] < 20 * sim.MAX * 2 / 3
+
+
+@pytest.mark.parametrize("name", ["bayesian", "random"])
+def test_nothing_is_stopped_before_a_ninth_of_its_epochs(name):
+    search = sim.new(name, trials=30)
+    sim.run(search)
+    assert {config.epochs for config in search.state().configs} == {3, 9, 27}
 
 
 def test_one_that_fell_behind_and_is_among_the_best_later_goes_on():
