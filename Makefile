@@ -39,7 +39,7 @@ lint: setup
 
 check: lint test docs
 
-# Ratios of speed to the plain way, in bench/results.json and bench/RESULTS.md. Half an hour, on a machine with nothing else to do.
+# Ratios of speed to the plain way, in bench/results.json and bench/RESULTS.md. Three quarters of an hour, on a machine with nothing else to do.
 bench: setup
 	$(BIN)/python bench/speed.py
 

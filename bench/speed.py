@@ -4,7 +4,7 @@
     python bench/speed.py --smoke        # tiny sizes, to see that all of it runs; the figures mean nothing
 
 Each part runs the script of this folder that measures it; those compare in turns and give the ratio of pairs. `--only` names
-parts and keeps what the others found before. Takes about half an hour on two cores, and wants the machine to itself.
+parts and keeps what the others found before. Takes three quarters of an hour on two cores, and wants the machine to itself.
 """
 
 from __future__ import annotations
