@@ -59,8 +59,8 @@ def run_study(
         Canceled: a signal or `cancel` came; the study and the record keep what there is, to go on from.
     """
     facts = study["automl"]
-    with study_claim.claimed(facts, study["id"]):
-        return Supervisor(store, study, spec, stop, ticker, run_trial, run_final).run()
+    with study_claim.claimed(facts, study["id"]) as keep:
+        return Supervisor(store, study, spec, stop, ticker, run_trial, run_final, keep).run()
 
 
 class Supervisor:
@@ -75,9 +75,10 @@ class Supervisor:
         ticker: Any,
         run_trial: TrialRunner,
         run_final: TrialRunner | None,
+        keep: Callable[[], None],
     ) -> None:
         self.store, self.study, self.spec, self.ticker = store, study, spec, ticker
-        self.run_trial, self.run_final = run_trial, run_final
+        self.run_trial, self.run_final, self.keep = run_trial, run_final, keep
         self.halt = Stop(stop)
         self.skill = bank.get(study["skill"])
         self.action = self.skill.action(study["action"])
@@ -240,6 +241,7 @@ class Supervisor:
         with self.news:
             if self.others:
                 over = self.others.tend(self._running)
+                self.keep()  # after what waits for a database that is away
                 if over and self.facts["join"] and not self.halt():
                     self._closed = True
                     self.halt.end(over)

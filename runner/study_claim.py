@@ -6,7 +6,7 @@ There is one parent at a time, whose right is a lock that goes with its process.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,21 +27,23 @@ def place(text: str) -> Path | str:
 
 
 @contextmanager
-def claimed(facts: Mapping[str, Any], job_id: str) -> Iterator[None]:
+def claimed(facts: Mapping[str, Any], job_id: str) -> Iterator[Callable[[], None]]:
     """Hold the right to the search for the length of the block; who joins needs none.
+
+    What it gives is to be called now and then: it keeps the right, which a database that is started anew forgets.
 
     Raises:
         Refused: another process has it.
     """
     where = place(facts["study"])
     if facts["join"]:
-        yield
+        yield _nothing
         return
     if isinstance(where, str):
         from runner.automl import shared
 
-        with shared.parent(databases.whole(where), facts["study_id"]):
-            yield
+        with shared.parent(databases.whole(where), facts["study_id"]) as right:
+            yield right.keep
         return
     where.parent.mkdir(parents=True, exist_ok=True)
     fd = open_lock(_lock(where))
@@ -50,9 +52,13 @@ def claimed(facts: Mapping[str, Any], job_id: str) -> Iterator[None]:
             raise _taken(where)
         os.ftruncate(fd, 0)
         os.pwrite(fd, job_id.encode(), 0)
-        yield
+        yield _nothing
     finally:
         os.close(fd)
+
+
+def _nothing() -> None:
+    """The lock of a file goes with its process and needs no keeping."""
 
 
 def check(facts: Mapping[str, Any]) -> None:

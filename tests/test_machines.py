@@ -18,6 +18,9 @@ from machines import PASSWORD, SAID, Machine, Server, binary, postgres, until
 from moto.server import ThreadedMotoServer
 from slurm import cluster
 
+from runner.automl import shared
+from runner.errors import Refused
+
 pytestmark = pytest.mark.skipif(not binary("postgres"), reason="no PostgreSQL server is installed (initdb, postgres)")
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
@@ -286,6 +289,33 @@ def test_slurm_is_given_workers_that_end_with_the_search(
     assert Path(record["artifacts"]["checkpoint"]).is_file()
 
 
+def test_the_right_to_be_the_parent_outlives_the_database(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    with shared.parent(server.url, "study-of-a-restart") as right:
+        server.stop()
+        right.keep()  # nothing can be done yet
+        server.start()
+        assert not shared.has_parent(server.url, "study-of-a-restart"), "the database has forgotten it"
+        right.keep()
+        assert shared.has_parent(server.url, "study-of-a-restart")
+        with pytest.raises(Refused, match="is run by another process"), shared.parent(server.url, "study-of-a-restart"):
+            pass
+
+
+def test_who_lost_the_right_to_another_parent_says_so(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    with shared.parent(server.url, "study-with-two") as right:
+        server.stop()
+        server.start()
+        with shared.parent(server.url, "study-with-two"):
+            right.keep()  # it may be the own connection, which the server still believes in
+            monkeypatch.setattr(shared, "GHOST", -1.0)
+            with pytest.raises(Refused, match="is run by another process"):
+                right.keep()
+        monkeypatch.setattr(shared, "GHOST", 60.0)
+        assert until(lambda: right.keep() or shared.has_parent(server.url, "study-with-two"))
+
+
 @pytest.mark.slow  # the database is away for some seconds
 def test_a_database_that_is_away_for_a_while_costs_nothing(machine: Callable[..., Machine], server: Server) -> None:
     home, other = machine("home"), machine("other")
@@ -322,7 +352,7 @@ def test_the_best_so_far_of_a_lost_worker_is_the_result_when_time_is_up(machine:
 @pytest.mark.slow
 def test_the_parent_is_canceled_and_its_workers_leave(machine: Callable[..., Machine], database: str) -> None:
     home, other = machine("home"), machine("other")
-    words = (*QUICK, "--set", "train.seconds=0.3", "--workers", "0", "--budget", "trials=9")
+    words = (*QUICK, "--set", "train.seconds=1", "--workers", "0", "--budget", "trials=9")
     parent = begun(home, database, *words)
     theirs = worker(other, home, database)
     until(lambda: other.trained(1))

@@ -6,15 +6,17 @@ The right to be the parent is a lock of the database that goes with the connecti
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from runner import databases
 from runner.automl.study import Opened, opening
-from runner.errors import Refused, SchemaInvalid
+from runner.errors import Refused, SchemaInvalid, StorageError
 
 TASK, CLOSED = "task", "closed"
+GHOST = 120.0  # seconds in which a server has found out that a connection is dead, and let its locks go
 
 
 def publish(opened: Opened, task: Mapping[str, Any]) -> None:
@@ -46,21 +48,71 @@ def closed(opened: Opened) -> str | None:
     return str(found) if found else None
 
 
+class Right:
+    """The right to be the parent of a study, from here to ``end``.
+
+    Raises:
+        Refused: another process has it. StorageError: the database cannot be asked.
+    """
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url, self._name = url, name
+        self._lost: float | None = None  # since when another session has it
+        self._connection = _connected(url)
+        if not _locked(self._connection, name):
+            self.end()
+            raise taken(name)
+
+    def keep(self) -> None:
+        """Take it again where the connection broke, as it does when the database is started anew.
+
+        A database that is away is asked again the next time; so is one that has not noticed yet that the old connection is
+        gone.
+
+        Raises:
+            Refused: another process has taken the right meanwhile.
+        """
+        try:
+            if not self._alive():
+                self.end()
+                self._connection = _connected(self._url)
+                self._lost = None if _locked(self._connection, self._name) else self._lost or time.monotonic()
+            elif self._lost is not None and _locked(self._connection, self._name):
+                self._lost = None
+        except (StorageError, _broken()):
+            return
+        if self._lost is not None and time.monotonic() - self._lost > GHOST:
+            raise taken(self._name)
+
+    def end(self) -> None:
+        """Give it up."""
+        with suppress(Exception):  # the database may be gone; so is the lock then
+            self._connection.close()
+
+    def _alive(self) -> bool:
+        from sqlalchemy import text
+
+        if self._connection.closed:
+            return False
+        try:
+            self._connection.execute(text("SELECT 1"))
+        except _broken():
+            return False
+        return True
+
+
 @contextmanager
-def parent(url: str, name: str) -> Iterator[None]:
+def parent(url: str, name: str) -> Iterator[Right]:
     """Hold the right to be the parent of a study for the length of the block.
 
     Raises:
         Refused: another process has it. StorageError: the database cannot be asked.
     """
-    connection = _connected(url)
+    right = Right(url, name)
     try:
-        if not _locked(connection, name):
-            raise taken(name)
-        yield
+        yield right
     finally:
-        with suppress(Exception):  # the database may be gone; so is the lock then
-            connection.close()
+        right.end()
 
 
 def has_parent(url: str, name: str) -> bool:
@@ -76,6 +128,12 @@ def taken(name: str) -> Refused:
     """Somebody else is the parent."""
     hint = f"`skillbank automl worker {name}` or --join adds workers to it; `skillbank cancel` ends it."
     return Refused(f"The search {name} is run by another process.", hint=hint)
+
+
+def _broken() -> type[Exception]:
+    from sqlalchemy import exc
+
+    return exc.SQLAlchemyError
 
 
 def _connected(url: str) -> Any:
