@@ -25,6 +25,12 @@ def scan(names: Iterable[str]) -> list[dict[str, Any]]:
     return sorted(found, key=_age)
 
 
+def is_one(path: str, link_to: str | None = None) -> bool:
+    """Whether a file of the results is a checkpoint by its name, or a link to one, as ``files`` finds them."""
+    here = "/" not in path
+    return here and (path.endswith(".pth") or bool(scan([path])) or (link_to is not None and bool(scan([link_to]))))
+
+
 def in_folder(folder: Path) -> list[dict[str, Any]]:
     """The checkpoints in a folder, as ``scan`` has them; empty where there is no such folder."""
     return scan(path.name for path in _listed(folder) if not path.is_symlink())

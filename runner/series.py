@@ -201,6 +201,7 @@ def run_series(
     if not done:
         failed = [Problem(row["label"], row["error"]) for row in rows]
         raise SearchFailed(f"every training of the series failed: {told['what']}", problems=failed)
+    told["deleted"] += jobs.thin(store, [row["job_id"] for row in rows if row.get("retained") is False], ticker.say)
     ticker.say(say(told))
     path = Path(series["results_dir"]) / "series.json"
     path.parent.mkdir(parents=True, exist_ok=True)

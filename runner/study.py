@@ -385,6 +385,8 @@ class Supervisor:
                 self.others.bring_home(self.search.state(), [self.facts["best"]["number"], 0])
             self._evaluate()
             self.board.keep(self.facts["keep_trials"] or self.facts["join"], final=True)
+            if self.others and not self.facts["join"]:
+                self.others.sweep(self.search.state())
             self.board.note()
             return study_result.outcome(self.store, self.study, self.facts)
 

@@ -82,9 +82,11 @@ class Board:
         self.say(f"trial {leg.config}: {told}" + (f" (best {jobs.short(so_far)})" if best and leg.state != "failed" else ""))
 
     def keep(self, everything: bool, *, final: bool = False) -> None:
-        """Delete the checkpoints that are not needed any more, and note it."""
+        """Delete the checkpoints that are not needed any more, at the end those in S3, too, and note it."""
         if not everything:
             self.facts["deleted"] += study_keep.retain(self.store, self.search.state(), self._gone, final=final)
+        if final and not everything:
+            self.facts["deleted"] += study_keep.thin(self.store, self.search.state(), self.say)
 
     def note(self, *, every: float = 0.0) -> None:
         """Bring the record up to date, at most once in ``every`` seconds."""

@@ -7,11 +7,11 @@ best one's alone. A trial that was cut off keeps its own: the search may be take
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import checkpoints
+from runner import checkpoints, trials
 from runner.automl.state import Config, State
 from runner.backend import Outcome
 from runner.errors import UnknownJob
@@ -23,7 +23,7 @@ def retain(store: JobStore, state: State, gone: set[str], *, final: bool) -> lis
     best = state.best()
     deleted = []
     for config in state.configs:
-        if config is best or not _needless(config, final):
+        if config is best or not needless(config, final):
             continue
         for job_id in [leg.job_id for leg in config.legs if leg.job_id and leg.job_id not in gone]:
             try:
@@ -34,7 +34,15 @@ def retain(store: JobStore, state: State, gone: set[str], *, final: bool) -> lis
     return deleted
 
 
-def _needless(config: Config, final: bool) -> bool:
+def thin(store: JobStore, state: State, say: Callable[[str], None]) -> list[str]:
+    """At the end of a search, the same for the results in S3; the addresses."""
+    best = state.best()
+    jobs = [leg.job_id for config in state.configs if config is not best and needless(config, True) for leg in config.legs]
+    return trials.thin(store, [job_id for job_id in jobs if job_id], say)
+
+
+def needless(config: Config, final: bool) -> bool:
+    """Whether nobody goes on with a trial, unless it is the best."""
     if config.state == "failed" and "class" not in config.last.result:  # canceled by somebody, who may go on with it
         return False
     if config.state == "stopped" or config.origin == "given":

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runner import checkpoints, storage, study_task
+from runner import checkpoints, storage, study_keep, study_task
 from runner.automl import shared
 from runner.automl import study as studies
 from runner.automl.state import Leg, State
@@ -70,6 +70,17 @@ class Others:
         """A job has ended; with its results in S3 nobody needs what was brought there before."""
         if job_id:
             self._courier.forget(job_id, keep=not uploaded)
+
+    def sweep(self, state: State) -> None:
+        """At the end of a search: what was brought to S3 of trainings that were lost, and that nobody goes on with."""
+        try:
+            for leg in [leg for config in state.configs if study_keep.needless(config, final=True) for leg in config.legs]:
+                if leg.place and leg.place.get("uri"):
+                    folder = f"{leg.place['uri']}/{PROGRESS}"
+                    for name in storage.names(folder):
+                        storage.remove(f"{folder}/{name}")
+        except StorageError as error:
+            self.say(f"checkpoints of lost trainings stay in S3: {error.message}")
 
     def elsewhere(self, leg: Leg, max_epochs: int) -> Source | None:
         """The newest checkpoint of a leg that was trained in another workspace."""

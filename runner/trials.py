@@ -6,16 +6,18 @@ Knows records; starts nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from runner import checkpoints, private
-from runner.errors import Canceled, JobFailed, Problem
+from runner import checkpoints, private, storage
+from runner.errors import Canceled, JobFailed, Problem, StorageError, UnknownJob
 from runner.jobs import JobStore
 
 Trial = dict[str, Any]  # of a record: at least number, job_id, state, params, value, error, seconds
+
+THINNED = "not kept: another was better"
 
 
 class How(NamedTuple):
@@ -95,6 +97,24 @@ def retain(store: JobStore, trials: list[Trial], winner: Trial | None) -> list[s
             path.unlink()
             deleted.append(str(path))
         trial["retained"] = False
+    return deleted
+
+
+def thin(store: JobStore, job_ids: Iterable[str], say: Callable[[str], None]) -> list[str]:
+    """Delete what ``retain`` deletes here from the results in S3, too, where those jobs have any; the addresses.
+
+    What the store does not allow is said; it does not end the search.
+    """
+    deleted = []
+    for job_id in job_ids:
+        try:
+            uploaded = store.read(job_id)["uploaded"]
+            deleted += storage.thin(uploaded["uri"], checkpoints.is_one, THINNED) if uploaded else []
+        except UnknownJob:  # its record is on another machine, or was deleted
+            continue
+        except StorageError as error:
+            say(f"the checkpoints of trials that are not the best stay in S3: {error.message}")
+            break
     return deleted
 
 

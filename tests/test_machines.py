@@ -18,6 +18,7 @@ from machines import PASSWORD, SAID, Machine, Server, binary, postgres, until
 from moto.server import ThreadedMotoServer
 from slurm import cluster
 
+from runner import checkpoints
 from runner.automl import shared
 from runner.errors import Refused
 
@@ -116,7 +117,7 @@ def whole(record: dict[str, Any], trials: int) -> None:
 
 
 def test_the_leg_of_a_killed_worker_is_taken_over_from_its_checkpoint_in_s3(
-    machine: Callable[..., Machine], database: str
+    machine: Callable[..., Machine], database: str, s3: dict[str, str]
 ) -> None:
     home, other = machine("home"), machine("other")
     words = (*QUICK, "--set", "train.seconds=0.4", "--budget", "trials=3", "--workers", "1", "--results", "s3://results/killed")
@@ -133,7 +134,57 @@ def test_the_leg_of_a_killed_worker_is_taken_over_from_its_checkpoint_in_s3(
     assert again["id"] != lost["id"]
     assert again["metrics"]["first_epoch"] >= 2, "at most two epochs are trained again: one under way, one on its way to S3"
     assert str(home.folder / "workspace" / "cache") in again["metrics"]["resumed"]
+    stored = in_bucket(s3, "killed")
+    assert not [name for names in stored.values() for name in names if name.startswith("progress/")]
+    assert {
+        job
+        for trial in record["automl"]["trials"]
+        for job in trial["jobs"]
+        if stored.get(job) and any(map(checkpoints.is_one, stored[job]))
+    } == {record["automl"]["best"]["job_id"]}
     assert Path(record["artifacts"]["checkpoint"]).is_file()
+
+
+def in_bucket(env: dict[str, str], below: str) -> dict[str, set[str]]:
+    """The files of each job below a place in the bucket."""
+    names = {"endpoint_url": env["AWS_ENDPOINT_URL"], "region_name": env["AWS_DEFAULT_REGION"]}
+    client = boto3.client("s3", aws_access_key_id="testing", aws_secret_access_key="testing", **names)
+    found: dict[str, set[str]] = {}
+    for item in client.list_objects_v2(Bucket="results", Prefix=below).get("Contents", []):
+        job, _, name = item["Key"].removeprefix(f"{below}/").partition("/")
+        found.setdefault(job, set()).add(name)
+    client.close()
+    return found
+
+
+@pytest.mark.parametrize("more", [(), pytest.param(("--keep-trials",), marks=pytest.mark.slow)], ids=["by default", "all"])
+def test_of_the_results_in_s3_the_best_trials_checkpoints_stay(
+    machine: Callable[..., Machine], s3: dict[str, str], more
+) -> None:
+    home, place = machine("home"), f"kept{len(more)}"
+    asked = ("--set", f"train.data={home.folder / 'data.txt'}", "--set", "num_epochs=2", "--automl", "on", "--no-prune")
+    done = home(
+        *f"run tao-train-toy train --budget trials=3 --workers 1 --results s3://results/{place} --json".split(), *asked, *more
+    )
+    assert done.code == 0, done.out
+    stored = {job: {name for name in names if checkpoints.is_one(name)} for job, names in in_bucket(s3, place).items()}
+    best, facts = done.data["automl"]["best"]["job_id"], done.data["automl"]
+    trials = {job for trial in facts["trials"] for job in trial["jobs"]}
+    assert {job for job in trials if stored[job]} == (trials if more else {best})
+    told = {path for path in facts["deleted"] if path.startswith("s3://")}
+    assert {path.split("/")[4] for path in told} == (set() if more else trials - {best})
+
+
+@pytest.mark.slow  # as the test before, by the other road
+def test_of_a_series_in_s3_the_best_trainings_checkpoints_stay(machine: Callable[..., Machine], s3: dict[str, str]) -> None:
+    home = machine("home")
+    asked = f"run tao-train-toy train --automl off --seeds 3 --json --set train.data={home.folder}/data.txt"
+    done = home(*asked.split(), "--set", "num_epochs=2", "--results", "s3://results/series")
+    assert done.code == 0, done.out
+    stored = {job: {name for name in names if checkpoints.is_one(name)} for job, names in in_bucket(s3, "series").items()}
+    told = done.data["series"]
+    assert {row["job_id"] for row in told["children"] if stored[row["job_id"]]} == {told["best"]["job_id"]}
+    assert len([path for path in told["deleted"] if path.startswith("s3://")]) >= 2
 
 
 @pytest.mark.slow  # two machines train, one after the other

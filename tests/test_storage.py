@@ -14,7 +14,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from runner import backend, launch, storage, tao_cli
+from runner import backend, checkpoints, launch, storage, tao_cli
 from runner.errors import Canceled, StorageError
 from runner.jobs import JobStore
 
@@ -245,6 +245,36 @@ def test_the_manifest_comes_last(s3, tmp_path, monkeypatch):
         storage.upload_tree(folder, "s3://data")
     assert "status.json" in keys(s3)
     assert storage.MANIFEST not in keys(s3)
+
+
+def test_checkpoints_are_taken_out_of_an_upload_whose_manifest_says_so_first(s3, tmp_path):
+    uri, below = "s3://data/results/job-2", "results/job-2/"
+    storage.upload_tree(results(tmp_path / "r"), uri, ["inputs/"])
+    gone = storage.thin(uri, checkpoints.is_one, "not needed")
+    names = ["model_epoch_001_step_00002.pth", "pc_model_latest.pth"]
+    assert sorted(gone) == [f"{uri}/{name}" for name in names]
+    left = [key.removeprefix(below) for key in keys(s3)]
+    assert left == ["lightning_logs/version_0/events", "notes.tmp", "status.json", storage.MANIFEST]
+    manifest = json.loads(s3.get_object(Bucket="data", Key=below + storage.MANIFEST)["Body"].read())
+    assert [file["path"] for file in manifest["files"]] == left[:-1]
+    assert {one["path"] for one in manifest["skipped"] if one["why"] == "not needed"} == set(names)
+    s3.put_object(Bucket="data", Key=below + names[0], Body=b"a deletion that was cut off")
+    assert storage.thin(uri, checkpoints.is_one, "not needed") == []
+    assert [key.removeprefix(below) for key in keys(s3)] == left
+
+
+def test_what_is_no_upload_is_not_thinned(s3):
+    for key, body in (
+        ("a/x.pth", b"x"),
+        (f"b/{storage.MANIFEST}", b"[]"),
+        (f"c/{storage.MANIFEST}", b'{"files": [{"path": 1}]}'),
+    ):
+        s3.put_object(Bucket="data", Key=key, Body=body)
+    before = keys(s3)
+    for folder in "abc":
+        with pytest.raises(StorageError):
+            storage.thin(f"s3://data/{folder}", checkpoints.is_one, "not needed")
+    assert keys(s3) == before
 
 
 # -- where it is used --------------------------------------------------------------------------------------------

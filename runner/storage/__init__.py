@@ -6,6 +6,7 @@ from runner.storage.look import Look
 from runner.storage.place import Limits, Location, Moved, Progress, is_remote, parse
 from runner.storage.single import names, put, remove
 from runner.storage.stamp import stamps
+from runner.storage.thin import thin
 from runner.storage.up import MANIFEST, upload_tree
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "put",
     "remove",
     "stamps",
+    "thin",
     "upload_tree",
 ]

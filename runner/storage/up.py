@@ -52,9 +52,14 @@ def upload_tree(
             if sizes[name] > limits.part:
                 upload.in_parts(name)
         manifest |= {"files": [upload.files[name] for name in names], "skipped": skipped}
-        text = json.dumps(manifest, indent=1).encode()
-        again(partial(_put, s3, {"Bucket": place.bucket, "Key": prefix + MANIFEST}, text), limits)
+        put_manifest(s3, Location(place.bucket, prefix), manifest, limits)
     return manifest
+
+
+def put_manifest(s3: Any, folder: Location, manifest: dict[str, Any], limits: Limits) -> None:
+    """What there is below ``folder``, in place of what was said before."""
+    text = json.dumps(manifest, indent=1).encode()
+    again(partial(_put, s3, {"Bucket": folder.bucket, "Key": folder.key + MANIFEST}, text), limits)
 
 
 def send_file(s3: Any, place: Location, path: Path, crew: Crew) -> None:
