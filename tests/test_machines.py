@@ -14,12 +14,14 @@ from typing import Any
 import boto3
 import jsonschema
 import pytest
+import sqlalchemy
 from machines import PASSWORD, SAID, Machine, Server, binary, postgres, until
 from moto.server import ThreadedMotoServer
 from slurm import cluster
 
 from runner import checkpoints
 from runner.automl import shared
+from runner.automl import study as studies
 from runner.errors import Refused
 
 pytestmark = pytest.mark.skipif(not binary("postgres"), reason="no PostgreSQL server is installed (initdb, postgres)")
@@ -351,6 +353,21 @@ def test_the_right_to_be_the_parent_outlives_the_database(server: Server, monkey
         assert shared.has_parent(server.url, "study-of-a-restart")
         with pytest.raises(Refused, match="is run by another process"), shared.parent(server.url, "study-of-a-restart"):
             pass
+
+
+@pytest.mark.parametrize(("said", "found"), [("", "30000"), ("?tcp_user_timeout=7000", "7000")])
+def test_a_connection_without_answers_is_given_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch, said: str, found: str
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    url = server.url + said
+    with shared.parent(url, "study-of-silence") as right:
+        engine = sqlalchemy.create_engine(url, **studies._connections(url))
+        of_study = engine.raw_connection()
+        for connection in (right._connection.connection, of_study):
+            assert connection.driver_connection.info.get_parameters()["tcp_user_timeout"] == found
+        of_study.close()
+        engine.dispose()
 
 
 def test_who_lost_the_right_to_another_parent_says_so(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

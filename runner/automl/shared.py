@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from runner import databases
-from runner.automl.study import Opened, opening
+from runner.automl.study import REACH, Opened, opening
 from runner.errors import Refused, SchemaInvalid, StorageError
 
 TASK, CLOSED = "task", "closed"
@@ -137,12 +137,13 @@ def _broken() -> type[Exception]:
 
 
 def _connected(url: str) -> Any:
-    from sqlalchemy import create_engine, pool, text
+    from sqlalchemy import create_engine, make_url, pool, text
 
+    reach = {key: value for key, value in REACH.items() if key not in make_url(url).query}
     with opening(databases.shown(url)):
-        engine = create_engine(url, poolclass=pool.NullPool, isolation_level="AUTOCOMMIT")
+        engine = create_engine(url, poolclass=pool.NullPool, isolation_level="AUTOCOMMIT", connect_args=reach)
         connection = engine.connect()
-        # A machine that loses its power says nothing: the server finds that out within minutes, not hours.
+        # The same for the server, which lets the lock go when this machine is gone.
         for setting in ("tcp_keepalives_idle = 30", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 3"):
             connection.execute(text(f"SET {setting}"))
     return connection
