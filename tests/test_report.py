@@ -595,6 +595,15 @@ def test_a_best_value_at_the_edge_of_its_range_is_noticed(tmp_path: Path) -> Non
     assert any("train.optim.lr = 0.29, at the upper end of 0.001 to 0.3" in note for note in ws.build()["notes"])
 
 
+@pytest.mark.parametrize(("most", "noticed"), [(None, True), (1.0, True), (0.3, False)])
+def test_an_end_beyond_which_nothing_is_allowed_is_no_edge(tmp_path: Path, most: float | None, noticed: bool) -> None:
+    ws = Workspace(tmp_path)
+    study = add_search(ws)
+    study["automl"]["best"]["params"]["train.optim.lr"] = 0.29
+    next(p for p in study["automl"]["space"] if p["key"] == "train.optim.lr")["most"] = most
+    assert any("at the upper end of 0.001 to 0.3" in note for note in ws.build()["notes"]) is noticed
+
+
 def test_the_spec_as_given_lies_at_no_edge(tmp_path: Path) -> None:
     ws = Workspace(tmp_path)
     study = add_search(ws)

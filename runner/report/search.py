@@ -14,7 +14,7 @@ from runner.report.collect import Record
 from runner.report.results import count, number, text
 
 EDGE = 0.05  # of a search range, within which the best value counts as lying at its edge
-PARAMETER = ("key", "kind", "low", "high", "scale", "choices", "default", "title")
+PARAMETER = ("key", "kind", "low", "high", "scale", "choices", "default", "title", "least", "most")
 
 
 def search(record: Record, records: dict[str, Record]) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def search(record: Record, records: dict[str, Record]) -> dict[str, Any]:
 
 
 def at_the_edge(found: dict[str, Any]) -> list[str]:
-    """Searched parameters whose best value lies at an end of its range: the range may be too narrow.
+    """Searched parameters whose best value lies at an end of its range that could be wider: the range may be too narrow.
 
     None where the spec as given is the best: nobody found that value by going to the end.
     """
@@ -61,7 +61,9 @@ def at_the_edge(found: dict[str, Any]) -> list[str]:
     for parameter in found["space"]:
         place = position(parameter, best.get(parameter["key"]))
         if place is not None and not EDGE < place < 1 - EDGE:
-            end = "lower" if place <= EDGE else "upper"
+            end, limit = ("lower", "least") if place <= EDGE else ("upper", "most")
+            if parameter[limit] is not None and parameter[limit] == parameter["low" if end == "lower" else "high"]:
+                continue
             value, low, high = (words.number(v) for v in (best[parameter["key"]], parameter["low"], parameter["high"]))
             said.append(f"{parameter['key']} = {value}, at the {end} end of {low} to {high}")
     return said

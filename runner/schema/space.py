@@ -26,7 +26,10 @@ class Wish(NamedTuple):
 
 
 class Parameter(NamedTuple):
-    """One setting a search may vary. ``default`` is the value in the spec given, which may lie outside the range."""
+    """One setting a search may vary. ``default`` is the value in the spec given, which may lie outside the range.
+
+    ``least`` and ``most`` are what the schema allows at all; None where it does not say.
+    """
 
     key: str
     kind: str  # int, float, bool or enum
@@ -40,6 +43,8 @@ class Parameter(NamedTuple):
     depends_on: str | None
     parent_param: bool
     title: str
+    least: float | int | None = None
+    most: float | int | None = None
 
 
 def reason_left_out(leaf: Leaf, spec: Mapping[str, Any]) -> str:
@@ -119,6 +124,8 @@ def parameter(key: str, leaf: Leaf, default: Any) -> Parameter | None:
         depends_on=leaf.get("depends_on"),
         parent_param=bool(leaf.get("parent_param", False)),
         title=str(leaf.get("title", key)),
+        least=leaf.get("minimum"),
+        most=leaf.get("maximum"),
     )
 
 
