@@ -339,13 +339,9 @@ class Supervisor:
         """Tell the search what came of the leg."""
         seconds, metrics = round(seconds, 3), record["metrics"]
         if record["state"] == "COMPLETE":
-            value = metrics.get(self.facts["metric"])
-            number = isinstance(value, int | float) and math.isfinite(value)
-            result = Result(seconds=seconds, kind="spec" if diverged else None, epochs=self._epochs(metrics))
-            if "stopped_epoch" not in metrics and not diverged:
-                error = None if number else f"the metric {self.facts['metric']} is not a number ({value!r})"
-                result = result._replace(value=value if number else None, error=error, kind=None if number else "spec")
-            self.board.ended(self.search.tell(leg, result))
+            epochs = None if self.action.control else study_legs.epochs_told(metrics, self.opened.setup.max_epochs)
+            result = study_legs.result(metrics, self.facts["metric"], diverged=diverged)
+            self.board.ended(self.search.tell(leg, result._replace(seconds=seconds, epochs=epochs)))
             return
         fault = study_faults.of(record)
         cut = self.halt() or within.overdue()
@@ -362,13 +358,6 @@ class Supervisor:
             return
         told = self.search.tell(leg, Result(error=fault.cause, kind=fault.kind or None, seconds=seconds))
         self.board.ended(told)
-
-    def _epochs(self, metrics: dict[str, Any]) -> int | None:
-        """The epochs of a training that reported none on its way."""
-        if self.action.control:
-            return None
-        told = metrics.get("epochs")
-        return told if isinstance(told, int) and not isinstance(told, bool) else self.opened.setup.max_epochs
 
     def _finished(self) -> dict[str, Any]:
         """The outcome of a search whose workers have all ended."""

@@ -5,15 +5,19 @@ Knows records and the skill's own checks; starts nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner import bank, checkpoints, checks, study_faults
 from runner import spec as specs
 from runner.automl.state import Leg
 from runner.errors import SkillBankError, UnknownJob
 from runner.jobs import JobStore
+
+if TYPE_CHECKING:  # a plan of a search reads this module, too
+    from runner.automl.driver import Result
 
 
 class Source(NamedTuple):
@@ -22,6 +26,24 @@ class Source(NamedTuple):
     path: Path
     job_id: str | None
     epochs: int
+
+
+def result(metrics: Mapping[str, Any], metric: str, *, diverged: bool) -> Result:
+    """What a leg that was trained came to: the metric's value, none where it was stopped on its way or is not a number."""
+    from runner.automl.driver import Result
+
+    value = metrics.get(metric)
+    if diverged or "stopped_epoch" in metrics:
+        return Result(kind="spec" if diverged else None)
+    if isinstance(value, int | float) and math.isfinite(value):
+        return Result(value=value)
+    return Result(error=f"the metric {metric} is not a number ({value!r})", kind="spec")
+
+
+def epochs_told(metrics: Mapping[str, Any], max_epochs: int) -> int:
+    """The epochs of a training that reported none on its way; all, where it does not say."""
+    told = metrics.get("epochs")
+    return told if isinstance(told, int) and not isinstance(told, bool) else max_epochs
 
 
 def source(
