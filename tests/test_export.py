@@ -91,11 +91,12 @@ def test_fixed_length_and_two_persons(tmp_path: Path) -> None:
     assert Path(result["artifacts"]["labels"]) == tmp_path / "new" / "labels.txt"
 
 
+@pytest.mark.slow  # test_sessions.py has one of them in the default suite
 @pytest.mark.parametrize(
     ("model", "dataset"),
     [
-        pytest.param({"model_type": "CTR-GCN"}, {}, marks=pytest.mark.slow),
-        pytest.param({"model_type": "ST-GCN++"}, {}, marks=pytest.mark.slow),
+        ({"model_type": "CTR-GCN"}, {}),
+        ({"model_type": "ST-GCN++"}, {}),
         ({"model_type": "ST-GCN"}, {"streams": ("bone", "joint", "joint_motion"), "stream_fusion": "input"}),
     ],
 )
