@@ -91,12 +91,11 @@ def test_fixed_length_and_two_persons(tmp_path: Path) -> None:
     assert Path(result["artifacts"]["labels"]) == tmp_path / "new" / "labels.txt"
 
 
-@pytest.mark.slow  # test_sessions.py has one of them in the default suite
 @pytest.mark.parametrize(
     ("model", "dataset"),
     [
-        ({"model_type": "CTR-GCN"}, {}),
-        ({"model_type": "ST-GCN++"}, {}),
+        pytest.param({"model_type": "CTR-GCN"}, {}, marks=pytest.mark.slow),
+        pytest.param({"model_type": "ST-GCN++"}, {}, marks=pytest.mark.slow),
         ({"model_type": "ST-GCN"}, {"streams": ("bone", "joint", "joint_motion"), "stream_fusion": "input"}),
     ],
 )

@@ -183,7 +183,7 @@ def test_cancel_ends_the_whole_group_even_one_that_will_not_go(toy: Any) -> None
     assert toy("cancel", done.data["job_id"]).code == 9
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_a_canceled_record_that_can_be_resumed(toy: Any, number: int, code: int) -> None:
     process = toy.start("--automl", "off", "--set", "train.seconds=0.4", "--set", "num_epochs=50")
     until(lambda: list(toy.folder.rglob("*.pth")))
