@@ -1,6 +1,6 @@
 """What a search and a series do alike with the jobs they run: read what came of one, find the best, keep its checkpoints only.
 
-Knows records; starts nothing.
+Knows records, and where their results were uploaded; starts nothing.
 """
 
 from __future__ import annotations

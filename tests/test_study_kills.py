@@ -153,8 +153,9 @@ def test_a_canceled_search_goes_on_with_the_same_total(toy: Any) -> None:
     assert toy("cancel", started.data["job_id"]).code == 0
     canceled = study(toy)
     assert canceled["state"] == "CANCELED"
-    first, *_, last = [trial["state"] for trial in canceled["automl"]["trials"]]  # a slow machine may come to the third one
-    assert (first, last) == ("COMPLETE", "CANCELED")
+    *before, last = [trial["state"] for trial in canceled["automl"]["trials"]]
+    assert last == "CANCELED"
+    assert before in (["COMPLETE"], ["COMPLETE"] * 2), "a slow machine may come to the third one"
     assert canceled["automl"]["best"]["number"] == 0
     whole(toy, resumed(toy, canceled["id"]), 3)
 

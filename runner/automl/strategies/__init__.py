@@ -123,7 +123,7 @@ def make(setup: Setup, axes: Sequence[Axis]) -> Strategy:
     if not setup.prune:
         ladder = ladder[-1:]
     elif setup.min_epochs is None:
-        ladder = ladder[-3:]  # from a ninth of the epochs on: earlier ones rank by chance, or who starts fast and ends badly
+        ladder = ladder[-3:]  # from a ninth of the epochs on: before, the order says little of the last one
     if name == "random":
         return Racing(setup, axes, Random(setup, axes), ladder)
     if name == "bfbo":
