@@ -380,6 +380,14 @@ def test_a_search_leaves_alone_what_sets_how_low_the_loss_can_come(data: Path) -
     assert {"train.optim.lr", "model.dropout", "dataset.augmentation.rotation"} <= set(space)
 
 
+def test_mixup_may_be_asked_for_where_there_is_something_to_mix(data: Path) -> None:
+    asked = ("dataset.augmentation.mixup=0..0.4",)
+    assert searched(data, search=asked)[0]["dataset.augmentation.mixup"] == (0, 0.4)
+    with pytest.raises(UsageError) as found:
+        searched(data, "dataset.batch_size=1", search=asked)
+    assert "dataset.batch_size is 1" in str(found.value.problems)
+
+
 def test_a_range_is_for_the_choices_it_was_made_for(data: Path) -> None:
     space, _ = searched(data, "train.optim.optimizer_type=torch.optim.SGD")
     leaves = bank.get(SKILL).schema("train").leaves()
