@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import sys
@@ -100,3 +101,20 @@ def test_tables_show_both_sets_and_what_cannot_be(accuracy: ModuleType) -> None:
     assert lines[6].startswith("| + bodies turned to the front | cannot: needs three coordinates |")
     assert lines[7].count("|") == lines[2].count("|") == lines[6].count("|")
     assert "| no mirror | -3.0 | +2.0 | 1 |" in accuracy.over_sets(results, ["one", "two"], rows, "whole")
+
+
+def test_choices_of_streams_are_compared_on_the_same_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    folds = importlib.import_module("folds")
+    right, wrong = [0.8, 0.2], [0.3, 0.7]
+    first = np.array([[right, right], [right, right], [right, wrong], [wrong, wrong]])  # of class 0, by stream
+    second = np.array([[right], [wrong], [wrong], [right]])
+    found = [folds.Answers(plain, 1 - plain, np.zeros(plain.shape[1], int)) for plain in (first, second)]
+    fused = folds.fused(found, folds.DEFAULT, mirrored=False)
+    assert fused[:, 0] == pytest.approx([0.8, 1.9 / 3, 1.4 / 3])
+    assert folds.fused(found, folds.FOUR, mirrored=True) == pytest.approx(np.full((3, 2), 0.5))
+    lines = folds.table("one", found).splitlines()
+    assert lines[0] == "**one**: 3 sequences in 2 folds"
+    assert "| joint | 100.0 | -0.223 | 1 | 0 |" in lines
+    assert "| joint, bone, joint_motion | 66.7 | -0.481 | 0 | 0 |" in lines
+    assert "| bone_motion | 33.3 | -0.877 | 1 | 2 |" in lines
