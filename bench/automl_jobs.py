@@ -42,10 +42,12 @@ SETTINGS = {
 }
 ASKED = {
     "bayesian": ("--budget", f"epochs={WHOLE}"),
+    "bfbo": ("--algorithm", "bfbo", "--budget", f"epochs={WHOLE}"),
     "random": ("--algorithm", "random", "--no-prune", "--budget", f"trials={TRIALS}"),
 }
 TITLES = {
     "bayesian": "bayesian, the default",
+    "bfbo": "bfbo, a Gaussian process",
     "random": "random search, no pruning",
     "peer": "peer bayesian, our ranges",
     "peer_log": "peer bayesian, log axes",

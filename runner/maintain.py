@@ -56,7 +56,7 @@ def check(skill: Skill) -> list[str]:
     for stray in sorted((skill.dir / "schemas").glob("*.json")):
         if stray.name not in expected:
             differences.append(f"schemas/{stray.name}: no action of that name; remove it")
-    return differences + _contract_breaks(skill) + _control_breaks(skill) + _final_breaks(skill) + _recipe_breaks(skill)
+    return differences + _contract_breaks(skill) + _control_breaks(skill) + _automl_breaks(skill) + _recipe_breaks(skill)
 
 
 def generate(skill: Skill) -> dict[Path, str]:
@@ -280,6 +280,16 @@ def _control_breaks(skill: Skill) -> list[str]:
             has = f"{action.entrypoint} has {'a' if takes else 'no'} parameter named control"
             breaks.append(f"references/skill_info.yaml: actions.{name}.control: is {str(action.control).lower()}, and {has}")
     return breaks
+
+
+def _automl_breaks(skill: Skill) -> list[str]:
+    """What the search is told and cannot use."""
+    told: dict[str, list[Any]] = (skill.info.get("automl") or {}).get("judge_late") or {}
+    wrong: list[Problem] = []
+    with suppress(SchemaInvalid):  # a schema that is broken is a difference already
+        for one in [spec.nest({key: value}) for key, values in told.items() for value in values]:
+            wrong += skill.schema(_SEARCHED).problems(one)
+    return [f"references/skill_info.yaml: automl.judge_late: {problem}" for problem in wrong] + _final_breaks(skill)
 
 
 def _final_breaks(skill: Skill) -> list[str]:

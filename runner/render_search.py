@@ -29,6 +29,7 @@ def _review(review: Mapping[str, Any]) -> Iterator[str]:
         {
             "search": f"{review['algorithm']}, {review['direction']} {review['metric']}",
             "at once": f"{review['workers']} {many} ({review['workers_why']})",
+            **_judged(review["judged_after"]),
             "at the end": _final_plan(review["final"]),
             "takes": _estimate(review["estimate"]),
         }
@@ -49,6 +50,12 @@ def _review(review: Mapping[str, Any]) -> Iterator[str]:
 def _settings(params: Mapping[str, Any], origin: str) -> str:
     said = ", ".join(f"{key.split('.')[-1]}={render.brief(value)}" for key, value in params.items())
     return f"{said} (the spec as given)" if origin == "given" else said
+
+
+def _judged(epochs: Sequence[int]) -> dict[str, str]:
+    """When a training is stopped, where it can be."""
+    after = " or ".join(map(str, epochs))
+    return {"stopped": f"after epoch {after}, unless among the best third of all that came as far"} if epochs else {}
 
 
 def _final_plan(final: Mapping[str, Any] | None) -> str:

@@ -89,6 +89,7 @@ def begin(asked: Asked, given: Given) -> tuple[dict[str, Any], list[str]]:
         "epochs": epochs,
         "interval": specs.get(given.spec, keys.get("interval", ""), 1),
         "prune": bool(steers and not asked.no_prune and algorithm != "agent"),
+        "late": _late(given),
         "seed": specs.get(given.spec, keys.get("seed", "")),
         "keys": keys,
         "workers": "auto" if asked.workers is None else workers(asked.workers),
@@ -172,6 +173,12 @@ def _algorithm(word: str | None) -> tuple[str, bool]:
 
     name = strategies.canonical(word)
     return name, strategies.ALGORITHMS[name].fidelities
+
+
+def _late(given: Given) -> bool:
+    """Whether early values say little of the last one, under the settings as given."""
+    told: Mapping[str, Sequence[Any]] = (given.skill.info.get("automl") or {}).get("judge_late") or {}
+    return any(specs.get(given.spec, key) in values for key, values in told.items())
 
 
 def _why_not(given: Given, keys: Mapping[str, str]) -> str:

@@ -139,6 +139,7 @@ def setup_of(facts: Mapping[str, Any], spec: Mapping[str, Any]) -> Setup | None:
         epochs=facts["budget"].get("epochs"),
         step=facts["interval"] if isinstance(facts["interval"], int) else 1,
         prune=facts["prune"],
+        late=bool(facts.get("late")),  # which records of earlier versions are without
     )
 
 

@@ -72,20 +72,23 @@ def _counted(item: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
 
 def _ahead(plan: Plan, facts: Mapping[str, Any], workers: int) -> dict[str, Any]:
     """The first recommendations and the estimate; of a search that goes on, only what is there already."""
-    if facts["trials"]:
-        return {"first": [], "first_why": f"the search goes on after {len(facts['trials'])} trials", "estimate": None}
     from runner.automl import preview
 
     seeded = study_claim.setup_of(facts, plan.spec)
     setup = seeded or study_claim.setup_of({**facts, "seed": 0}, plan.spec)
     assert setup is not None
+    judged = preview.judged(setup)
+    if facts["trials"]:
+        why = f"the search goes on after {len(facts['trials'])} trials"
+        return {"first": [], "first_why": why, "judged_after": judged, "estimate": None}
     adjust = study_legs.Adjuster({"skill": plan.skill.name, "action": plan.action.name}, plan.spec)
     found = preview.first(setup, workers, adjust)
     why = "" if seeded else "the others are drawn when the search starts: the spec says no seed"
     shown = [{**one._asdict(), "params": one.settings} for one in (found if seeded else found[:1])]
     for one in shown:
         del one["settings"]
-    return {"first": shown, "first_why": why, "estimate": _estimate(plan, facts, preview.cost(setup), workers)}
+    estimate = _estimate(plan, facts, preview.cost(setup), workers)
+    return {"first": shown, "first_why": why, "judged_after": judged, "estimate": estimate}
 
 
 def _estimate(plan: Plan, facts: Mapping[str, Any], epochs: tuple[int, int] | None, workers: int) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def test_what_is_read_of_a_search(bench: ModuleType, capsys: pytest.CaptureFixtu
 
 def test_a_search_that_is_not_there_is_named(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["automl_jobs.py", "DATA", "--names", "bayesian,better"])
-    with pytest.raises(SystemExit, match="no such search: better; there are bayesian, random, peer, peer_log"):
+    with pytest.raises(SystemExit, match="no such search: better; there are bayesian, bfbo, random, peer, peer_log"):
         bench.main()
 
 
@@ -59,3 +59,28 @@ def test_a_search_is_a_job_as_users_start_it(
     assert trace[0][0] == 3  # the spec as given, trained whole
     assert trace[-1][0] <= 9 if name == "bayesian" else [spent for spent, _ in trace] == [3, 6]
     assert json.loads(json.dumps(trace)) == [list(step) for step in trace]
+
+
+def test_rules_of_stopping_are_compared_on_recorded_trainings(bench: ModuleType, tmp_path: Path) -> None:
+    rungs = importlib.import_module("rungs")
+    finals = [0.9, *(0.1 + i / 100 for i in range(99))]
+    reports = [{str(epoch): final + 1 / epoch for epoch in range(1, 28)} for final in finals]
+    reports[7] = {"1": math.nan}
+    path = tmp_path / "curves.json"
+    path.write_text(json.dumps({"epochs": 27, "step": 1, "reports": reports}))
+    curves, step = rungs.read(path)
+    assert (len(curves), len(curves[0]), step) == (100, 27, 1)
+    assert curves[7] == [math.inf] * 27
+    order = [0, 7, *range(99, 7, -1), *range(1, 7)]  # the good ones come last
+    whole = rungs.searched(curves, order, (27,), 3, 540)
+    assert [spent for spent, _ in whole] == [27, *range(81, 541, 27)]  # nothing came of the one that diverged
+    raced = rungs.searched(curves, order, (2, 7, 27), 4, 540)
+    assert raced[-1][0] <= 540
+    assert raced[-1][1] < whole[-1][1]
+    ladders = [rule.ladder(27, 1) for rule in rungs.RULES.values()]
+    assert {(27,), (3, 9, 27), (2, 7, 27)} < set(ladders)
+    assert rungs.Rule((1 / 16, 1 / 4), 4).ladder(32, 2) == (2, 8, 32)
+    third, after_all = rungs.worth(curves, (2, 7, 27), 4, orders=10)
+    plain, plain_after_all = rungs.worth(curves, (27,), 3, orders=10)
+    assert 2 < plain < third < after_all
+    assert 10 < plain_after_all < after_all

@@ -240,6 +240,16 @@ def test_a_final_evaluation_that_cannot_be_is_found(real, action, says):
     assert "evaluate" in found[0]
 
 
+def test_a_schedule_that_is_none_is_found(real):
+    late = {"train.optim.lr_scheduler": ["OneCycle", "Twice"], "train.optim.speed": [1]}
+    info = {**real.info, "automl": {**real.info["automl"], "judge_late": late}}
+    found = [line for line in maintain.check(real._replace(info=info)) if "automl.judge_late" in line]
+    assert len(found) == 2
+    assert "'Twice'" in found[0]
+    assert "AutoReduce, MultiStep, Cosine, OneCycle" in found[0]
+    assert "train.optim.speed" in found[1]
+
+
 def test_a_control_that_is_said_and_not_taken_is_found(real):
     said = {"train": False, "evaluate": True}
     actions = {name: action._replace(control=said.get(name, action.control)) for name, action in real.actions.items()}

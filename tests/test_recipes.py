@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, call
 
-from runner import bank, cli, maintain, plan, recipe
+from runner import bank, cli, maintain, plan, recipe, render_search, study_review
 from runner import spec as specs
 from runner.errors import SchemaInvalid, SpecInvalid, UsageError
 
@@ -378,6 +378,25 @@ def test_a_search_leaves_alone_what_sets_how_low_the_loss_can_come(data: Path) -
     space, _ = searched(data)
     assert {"train.label_smoothing", "dataset.augmentation.mixup"}.isdisjoint(space)
     assert {"train.optim.lr", "model.dropout", "dataset.augmentation.rotation"} <= set(space)
+
+
+def test_a_search_judges_late_where_the_rate_falls_late(data: Path) -> None:
+    def judged(*words: str, **fields: Any) -> list[int]:
+        made = planned(data, *words, **{"automl": "on", **fields})
+        review = study_review.review(made)
+        assert review is not None
+        told = {**plan.describe(made), "plan_hash": "0" * 64, "review": review}
+        text, epochs = render_search.plan(told), review["judged_after"]
+        after = f"after epoch {' or '.join(map(str, epochs))}, unless among the best third"
+        assert after in text if epochs else "unless among" not in text
+        return list(epochs)
+
+    assert judged() == [10]  # of 32, by the recipe's OneCycle
+    assert judged("train.num_epochs=27", recipe="none") == [3, 9]
+    assert judged("train.num_epochs=27", "train.optim.lr_scheduler=Cosine", recipe="none") == [9]
+    assert judged("train.optim.lr_scheduler=MultiStep") == [4, 10]
+    assert judged(algorithm="asha") == [2, 4, 10]
+    assert judged(no_prune=True) == judged(algorithm="hyperband") == []
 
 
 def test_mixup_may_be_asked_for_where_there_is_something_to_mix(data: Path) -> None:

@@ -235,6 +235,13 @@ def test_nothing_is_stopped_before_a_ninth_of_its_epochs(name):
     assert {config.epochs for config in search.state().configs} == {3, 9, 27}
 
 
+@pytest.mark.parametrize("name", ["bayesian", "random"])
+def test_where_early_values_say_little_nothing_is_stopped_before_a_third(name):
+    search = sim.new(name, trials=30, late=True)
+    sim.run(search)
+    assert {config.epochs for config in search.state().configs} == {9, 27}
+
+
 def test_one_that_fell_behind_and_is_among_the_best_later_goes_on():
     search = sim.new("asha", trials=60, seed=5)
     legs = sim.run(search)

@@ -14,6 +14,7 @@ from runner.automl import rungs, state
 from runner.automl.space import make_axes
 from runner.automl.state import Leg, State
 from runner.automl.strategies import Proposal, Setup, Strategy, make, startup
+from runner.automl.strategies.racing import Racing
 from runner.budget import ROUNDS
 from runner.schema import Parameter
 
@@ -53,6 +54,12 @@ def first(setup: Setup, workers: int, adjust: Adjust | None = None) -> list[Firs
         legs.append(_leg(len(legs), decided._replace(settings=settings)))
         found.append(First(legs[-1].number, settings, decided.epochs, decided.origin, changes))
     return found
+
+
+def judged(setup: Setup) -> list[int]:
+    """The epochs after which a training ends that is not among the best third of all that came as far; none: no race is run."""
+    strategy = _strategy(setup)
+    return list(strategy.ladder[:-1]) if isinstance(strategy, Racing) else []
 
 
 def cost(setup: Setup) -> tuple[int, int] | None:

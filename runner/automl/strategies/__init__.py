@@ -123,7 +123,8 @@ def make(setup: Setup, axes: Sequence[Axis]) -> Strategy:
     if not setup.prune:
         ladder = ladder[-1:]
     elif setup.min_epochs is None:
-        ladder = ladder[-3:]  # from a ninth of the epochs on: before, the order says little of the last one
+        # From a ninth of the epochs on, or from a third: before, the order says little of the last one.
+        ladder = ladder[-2:] if setup.late else ladder[-3:]
     if name == "random":
         return Racing(setup, axes, Random(setup, axes), ladder)
     if name == "bfbo":

@@ -17,7 +17,8 @@ class Setup(NamedTuple):
     """What a search was asked for. It is kept in the study, so that any process can take the search up.
 
     ``space`` holds the parameters as mappings, ``given`` the values of the spec that relations need. ``step`` is the
-    validation interval. A search without ``trials`` and ``epochs`` ends by time alone, or after one round of brackets.
+    validation interval; ``late``: early values say little of the last one. A search without ``trials`` and ``epochs`` ends by
+    time alone, or after one round of brackets.
     """
 
     algorithm: str
@@ -33,6 +34,7 @@ class Setup(NamedTuple):
     factor: int = 3
     step: int = 1
     prune: bool = True
+    late: bool = False
 
     @property
     def sign(self) -> int:
