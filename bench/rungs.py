@@ -32,9 +32,9 @@ from accuracy import keep, of_set, skillbank
 from automl import TRIALS
 from automl_jobs import SETTINGS
 
-from runner.automl import state
+from runner.automl import preview, state
 from runner.automl.state import Leg, State
-from runner.automl.strategies.base import Proposal, Setup
+from runner.automl.strategies.base import Setup
 from runner.automl.strategies.racing import Racing
 from runner.automl.study import open_study
 from runner.jobs import JobStore
@@ -167,7 +167,8 @@ def searched(
         return state.derive(legs, 1)
 
     while not isinstance(decided := strategy.next(look()), str):
-        leg = begun(len(legs), decided, order)
+        leg = preview.made_up(len(legs), decided)
+        leg = leg._replace(settings=decided.settings or {"recorded": order[0]})  # the spec as given is the first one recorded
         legs.append(leg)
         before = done = 0 if decided.start is None else max(legs[decided.start].reports)
         curve, ended = curves[leg.settings["recorded"]], "complete"
@@ -186,28 +187,6 @@ def searched(
         if result:
             trace.append((spent, result["value"]))
     return trace
-
-
-def begun(number: int, decided: Proposal, order: Sequence[int]) -> Leg:
-    """The leg of a decision; the spec as given is the first one recorded."""
-    return Leg(
-        number=number,
-        config=number if decided.config is None else decided.config,
-        state="running",
-        settings=decided.settings if "recorded" in decided.settings else {"recorded": order[0]},
-        epochs=decided.epochs,
-        start=decided.start,
-        again=None,
-        rung=decided.rung,
-        bracket=None,
-        slot=None,
-        origin=decided.origin,
-        key=f"#{number}",
-        job_id=None,
-        owner=None,
-        reports={},
-        result={},
-    )
 
 
 if __name__ == "__main__":

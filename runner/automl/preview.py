@@ -51,7 +51,7 @@ def first(setup: Setup, workers: int, adjust: Adjust | None = None) -> list[Firs
         settings, changes = dict(decided.settings), list[str]()
         if adjust and decided.origin != "given":
             settings, changes = adjust(settings)
-        legs.append(_leg(len(legs), decided._replace(settings=settings)))
+        legs.append(made_up(len(legs), decided._replace(settings=settings)))
         found.append(First(legs[-1].number, settings, decided.epochs, decided.origin, changes))
     return found
 
@@ -97,7 +97,7 @@ def _simulated(setup: Setup, seed: int) -> int:
         return state.derive(legs, setup.sign)
 
     while not isinstance(decided := strategy.next(look()), str):
-        leg = _leg(len(legs), decided)
+        leg = made_up(len(legs), decided)
         legs.append(leg)
         final = level.setdefault(leg.config, source.random())
         done = 0 if decided.start is None else max(legs[decided.start].reports, default=0)
@@ -115,7 +115,8 @@ def _simulated(setup: Setup, seed: int) -> int:
     return look().totals()["epochs"]
 
 
-def _leg(number: int, decided: Proposal) -> Leg:
+def made_up(number: int, decided: Proposal) -> Leg:
+    """The leg of a decision, under way, that no study holds."""
     return Leg(
         number=number,
         config=number if decided.config is None else decided.config,
