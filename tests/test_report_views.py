@@ -23,7 +23,7 @@ from runner import report
 from runner.automl import importance
 from runner.errors import JobFailed, SkillBankError, UnknownJob
 from runner.jobs.record import OPTIONAL
-from runner.report import compare, diagram, disk, index, make, paired, parallel, pictures, sidebyside
+from runner.report import compare, diagram, disk, index, make, page, paired, parallel, pictures, sidebyside
 from stgcn.errors import DataError
 from stgcn.graph import LAYOUTS
 from stgcn.inspect import poses
@@ -459,6 +459,62 @@ def test_predictions_of_other_sequences_make_no_pair() -> None:
     a, b = {(0, "x"): ("walk", True)}, {(0, "y"): ("walk", True)}
     assert paired.all_pairs([("A", a), ("B", b), ("C", {})]) == []
     assert paired.all_pairs([("A", a), ("B", {(0, "x"): ("run", True)})]) == []
+
+
+def evaluated_after(tmp_path: Path, given: str, best: str) -> dict[str, Any]:
+    """The report of a search whose last evaluations, of the spec as given and the best, got the letters ``r`` right."""
+    ws = Workspace(tmp_path / "w")
+    study = add_search(ws, trials=4)
+    rows = []
+    for what, letters in (("baseline", given), ("best", best)):
+        test = add_evaluate(ws, study["id"], f"final-{what}")
+        test["study_job"] = study["id"]
+        lines = [(f"s{i}", "walking", "walking" if letter == "r" else "sitting", 0.9) for i, letter in enumerate(letters)]
+        test["artifacts"]["predictions"] = ws.file(test["id"], "predictions.jsonl", predictions(*lines))
+        rows.append({"what": what, "number": 0, "job_id": test["id"], "metrics": {"accuracy": 50.0}, "error": None})
+    study["automl"]["final"] = {
+        "action": "evaluate",
+        "metric": "accuracy",
+        "inputs": {"x": "/t"},
+        "why_not": None,
+        "rows": rows,
+    }
+    told = ws.build(study["id"])
+    disk.check(told, page.CONTRACT)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("given", "best", "note", "sentence"),
+    [
+        ("rrrw", "rrwr", "cannot be told from chance", "The best trial recognises 1 sequence that the spec as given does not"),
+        (
+            "rrr",
+            "rrr",
+            "cannot be told from chance",
+            "The spec as given and the best trial are right and wrong on the very same",
+        ),
+        (
+            "r" * 12,
+            "r" * 2 + "w" * 10,
+            "is worse than the spec as given",
+            "the spec as given 10 that the best trial does not: more",
+        ),
+        ("r" * 2 + "w" * 10, "r" * 12, "", "The best trial recognises 10 sequences that the spec as given does not"),
+        ("rrr", "rr", "", ""),
+    ],
+)
+def test_what_a_search_gained_is_told_from_chance(tmp_path: Path, given: str, best: str, note: str, sentence: str) -> None:
+    told = evaluated_after(tmp_path, given, best)
+    notes = [line for line in told["notes"] if "On the test set what the search" in line or "gained on the test set" in line]
+    assert len(notes) == bool(note)
+    assert all(note in line and sentence in line for line in notes)
+    against = told["searches"][0]["final"]["against"]
+    assert [one["what"] for one in against] == ["baseline"] * bool(sentence)
+    assert all(sentence in one["says"] for one in against)
+    files = page.write(told, tmp_path / "report")
+    for kind in ("md", "html"):
+        assert sentence in entities.unescape(files[kind].read_text()), kind
 
 
 # ---- the page of the workspace, and the verb --------------------------------------------------------------------------------

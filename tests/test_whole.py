@@ -108,6 +108,8 @@ def test_the_report_follows_parents_and_children(whole: dict[str, Any]) -> None:
     paths = whole["report"]["data"]["report"]
     report = json.loads(Path(paths["json"]).read_text())
     jsonschema.Draft202012Validator(json.loads((ROOT / "schemas/validation_report.schema.json").read_text())).validate(report)
+    (found,) = report["searches"]
+    assert len(found["final"]["against"]) == len(finals(whole)) - 1, "the spec as given beside what won, where that is another"
     jobs = set(whole["report"]["data"]["jobs"])
     told_of = {told["job"] for told in report["evaluations"]}
     assert whole["evaluate"]["data"]["job_id"] in told_of

@@ -99,7 +99,7 @@ def _sections(records: list[Record], artifacts: Artifacts, secrets: set[str]) ->
             continue
         action = str(record.get("action"))
         if record.get("automl"):
-            sections["searches"].append(search(record, known))
+            sections["searches"].append(search(record, known, artifacts))
         if record.get("series"):
             sections["series"].append(series(record, known))
         elif action == "train":

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from runner.report import glance, trust, words
+from runner.report import glance, paired, trust, words
 from runner.report.search import at_the_edge
 from runner.report.series import in_words
 
@@ -246,6 +246,11 @@ def _training_notes(sections: Sections) -> Iterator[str]:
 
 def _search_notes(sections: Sections) -> Iterator[str]:
     for found in sections["searches"]:
+        beside = next((told for told in (found["final"] or {}).get("against") or [] if told["what"] == "baseline"), None)
+        if beside and beside["p"] >= paired.RARE:
+            yield f"What the search gained on the test set cannot be told from chance. {beside['says']}"
+        elif beside and beside["only_b"] < beside["only_a"]:
+            yield f"On the test set what the search found is worse than the spec as given. {beside['says']}"
         failed = [t for t in found["trials"] if t["status"] in BROKEN and not t["cut"]]
         trials = words.count(len(found["trials"]), "trial")
         if failed:

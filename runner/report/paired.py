@@ -26,10 +26,11 @@ def answers(artifacts: Artifacts, record: Record) -> dict[tuple[Any, str], tuple
 
 def all_pairs(sides: Sequence[tuple[str, Answers]]) -> list[dict[str, Any]]:
     """Every two sides whose predictions are of the same sequences with the same truth."""
-    return [found for (a, mine), (b, theirs) in combinations(sides, 2) if (found := _pair(a, mine, b, theirs))]
+    return [found for (a, mine), (b, theirs) in combinations(sides, 2) if (found := pair(a, mine, b, theirs))]
 
 
-def _pair(a: str, mine: Answers, b: str, theirs: Answers) -> dict[str, Any] | None:
+def pair(a: str, mine: Answers, b: str, theirs: Answers) -> dict[str, Any] | None:
+    """How the answers of two sides differ; None where they are not of the same sequences with the same truth."""
     if not mine or set(mine) != set(theirs) or any(mine[key][0] != theirs[key][0] for key in mine):
         return None
     only_a = sum(mine[key][1] and not theirs[key][1] for key in mine)

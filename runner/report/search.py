@@ -1,6 +1,7 @@
 """What an AutoML job's record says of its search: space, what was left out, trials, best, history.
 
-Knows the ``automl`` part of a record; the trials' own records only for their logs.
+Knows the ``automl`` part of a record; the trials' own records only for their logs, those of the evaluations after it for
+their predictions.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ import math
 from typing import Any
 
 from runner.automl import importance
-from runner.report import words
+from runner.report import paired, words
+from runner.report.artifacts import Artifacts
 from runner.report.collect import Record
 from runner.report.results import count, number, text
 
 EDGE = 0.05  # of a search range, within which the best value counts as lying at its edge
+SUBJECTS = {"baseline": "the spec as given", "pretrained": "the pretrained checkpoint"}  # what the best trial is held against
 PARAMETER = ("key", "kind", "low", "high", "scale", "choices", "default", "title", "least", "most")
 
 
-def search(record: Record, records: dict[str, Record]) -> dict[str, Any]:
+def search(record: Record, records: dict[str, Record], artifacts: Artifacts) -> dict[str, Any]:
     """The search of one AutoML job."""
     told = record["automl"]
     best = told.get("best") or {}
@@ -42,7 +45,7 @@ def search(record: Record, records: dict[str, Record]) -> dict[str, Any]:
         "elapsed": number(told.get("elapsed")),
         "workers": count((told.get("crew") or {}).get("count")),
         "baseline": next(({"number": t["number"], "value": t["value"]} for t in trials if t["origin"] == "given"), None),
-        "final": _final(told.get("final")),
+        "final": _final(told.get("final"), records, artifacts),
         "failures": _failures(trials),
         "deleted": len(told.get("deleted") or []),
         "kept_all": bool(told.get("keep_trials")),
@@ -104,11 +107,12 @@ def _trial(trial: dict[str, Any], best: Any, records: dict[str, Record]) -> dict
     }
 
 
-def _final(told: Any) -> dict[str, Any] | None:
+def _final(told: Any, records: dict[str, Record], artifacts: Artifacts) -> dict[str, Any] | None:
     """The evaluation after the search; None where the record knows of none."""
     if not isinstance(told, dict):
         return None
     metric = str(told.get("metric") or "")
+    evaluated = {str(row.get("what") or ""): records.get(str(row.get("job_id"))) for row in told.get("rows") or []}
     return {
         "action": str(told.get("action") or ""),
         "metric": metric,
@@ -124,7 +128,24 @@ def _final(told: Any) -> dict[str, Any] | None:
             }
             for row in told.get("rows") or []
         ],
+        "against": _against(evaluated, artifacts),
     }
+
+
+def _against(evaluated: dict[str, Record | None], artifacts: Artifacts) -> list[dict[str, Any]]:
+    """The best trial beside all else that was evaluated, sequence by sequence, where every one's predictions are there."""
+    best = evaluated.get("best")
+    others = {what: record for what, record in evaluated.items() if what in SUBJECTS and record}
+    if not best or not others:
+        return []
+    right, told = paired.answers(artifacts, best), []
+    for what, record in others.items():
+        found = paired.pair(SUBJECTS[what], paired.answers(artifacts, record), "the best trial", right)
+        if found:
+            said = paired.in_words(found)
+            numbers = {key: found[key] for key in ("only_a", "only_b", "p")}
+            told.append({"what": what, **numbers, "says": said[0].upper() + said[1:]})
+    return told
 
 
 def _failures(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:

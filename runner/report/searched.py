@@ -62,6 +62,8 @@ def _gain(s: dict[str, Any]) -> Lines:
     yield from table(("", plain(s["metric"] or "Value"), f"Test {final['metric']}" if tested and final else ""), rows, "lrr")
     if final and final["why_not"]:
         yield from (plain(f"No final {final['action']}: {final['why_not']}."), "")
+    for told in final["against"] if final else []:
+        yield from (plain(told["says"]), "")
 
 
 def interval(parameter: dict[str, Any]) -> str:
