@@ -112,7 +112,7 @@ def shape_of(path: str) -> list[int] | None:
     try:
         with open(path, "rb") as file:
             return list(_npy_shape(file.read(MOST_HEAD))) or None
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
 
 

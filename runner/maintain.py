@@ -284,12 +284,16 @@ def _control_breaks(skill: Skill) -> list[str]:
 
 def _automl_breaks(skill: Skill) -> list[str]:
     """What the search is told and cannot use."""
-    told: dict[str, list[Any]] = (skill.info.get("automl") or {}).get("judge_late") or {}
+    told: dict[str, Any] = skill.info.get("automl") or {}
+    late, key = told.get("judge_late") or {}, told.get("measured_on")
     wrong: list[Problem] = []
     with suppress(SchemaInvalid):  # a schema that is broken is a difference already
-        for one in [spec.nest({key: value}) for key, values in told.items() for value in values]:
+        for one in [spec.nest({setting: value}) for setting, values in late.items() for value in values]:
             wrong += skill.schema(_SEARCHED).problems(one)
-    return [f"references/skill_info.yaml: automl.judge_late: {problem}" for problem in wrong] + _final_breaks(skill)
+    breaks = [f"references/skill_info.yaml: automl.judge_late: {problem}" for problem in wrong]
+    if key and key not in skill.action(_SEARCHED).inputs:
+        breaks.append(f"references/skill_info.yaml: automl.measured_on: {key} is no input of {_SEARCHED}")
+    return breaks + _final_breaks(skill)
 
 
 def _final_breaks(skill: Skill) -> list[str]:
@@ -297,13 +301,11 @@ def _final_breaks(skill: Skill) -> list[str]:
     told = (skill.info.get("automl") or {}).get("final")
     if not isinstance(told, dict):
         return []
-    action = skill.actions.get(str(told.get("action")))
-    takes = action and any(function.startswith("parent_model") for function in action.spec_params.values())
-    if takes:
-        return []
+    named = told.get("action")
     fitting = [n for n, a in skill.actions.items() if any(f.startswith("parent_model") for f in a.spec_params.values())]
-    says = "takes no checkpoint of a parent" if action else "no such action"
-    return [f"references/skill_info.yaml: automl.final.action: {told.get('action')}: {says}; allowed: {', '.join(fitting)}"]
+    says = "takes no checkpoint of a parent" if named in skill.actions else "no such action"
+    wrong = f"references/skill_info.yaml: automl.final.action: {named}: {says}; allowed: {', '.join(fitting)}"
+    return [] if named in fitting else [wrong]
 
 
 def _words(skill: Skill) -> tuple[dict[str, Any], list[str]]:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from runner import budget as budgets
+from runner import datafolder, study_far, study_wishes
 from runner import spec as specs
-from runner import study_far, study_wishes
 from runner.errors import Problem, SpecInvalid, UsageError
 from runner.schema import Parameter, Wish
 from runner.skill import Action, Skill
@@ -19,6 +19,7 @@ from runner.study_wishes import Given
 
 ALL = "all"  # the word of --no-search for every setting that --search does not name
 DEFAULT = "bayesian"
+FEW = 200  # examples below which a search is told how little they say: of so many, 90 % right is good to 4 points
 
 
 class Asked(NamedTuple):
@@ -106,7 +107,7 @@ def begin(asked: Asked, given: Given) -> tuple[dict[str, Any], list[str]]:
     narrowed = [
         f"{one.key} is searched up to {one.high}: {given.bounds[one.key][1]}." for one in space if _narrowed(one, given)
     ]
-    return facts, [*_outside(space), *narrowed, *_unsteered(asked, given, keys, steers)]
+    return facts, [*_outside(space), *narrowed, *_unsteered(asked, given, keys, steers), *_few(given)]
 
 
 def go_on(asked: Asked, before: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,6 +180,17 @@ def _late(given: Given) -> bool:
     """Whether early values say little of the last one, under the settings as given."""
     told: Mapping[str, Sequence[Any]] = (given.skill.info.get("automl") or {}).get("judge_late") or {}
     return any(specs.get(given.spec, key) in values for key, values in told.items())
+
+
+def _few(given: Given) -> Iterator[str]:
+    """That little data judges the trials, where it is so little that the lowest of many values is luck for the most part."""
+    told: Mapping[str, Any] = given.skill.info.get("automl") or {}
+    shape = datafolder.shape_of(str(specs.get(given.spec, told.get("measured_on", ""))))
+    if shape and shape[0] < FEW:
+        yield (
+            f"{given.skill.automl_metric} is measured on {shape[0]} examples; on so few the best of many trials is "
+            "largely the luckiest one. --automl off trains the spec as given."
+        )
 
 
 def _why_not(given: Given, keys: Mapping[str, str]) -> str:

@@ -250,6 +250,13 @@ def test_a_schedule_that_is_none_is_found(real):
     assert "train.optim.speed" in found[1]
 
 
+def test_a_metric_measured_on_what_is_no_input_is_found(real):
+    info = {**real.info, "automl": {**real.info["automl"], "measured_on": "train.num_epochs"}}
+    assert maintain.check(real._replace(info=info)) == [
+        "references/skill_info.yaml: automl.measured_on: train.num_epochs is no input of train"
+    ]
+
+
 def test_a_control_that_is_said_and_not_taken_is_found(real):
     said = {"train": False, "evaluate": True}
     actions = {name: action._replace(control=said.get(name, action.control)) for name, action in real.actions.items()}

@@ -399,6 +399,14 @@ def test_a_search_judges_late_where_the_rate_falls_late(data: Path) -> None:
     assert judged(no_prune=True) == judged(algorithm="hyperband") == []
 
 
+@pytest.mark.parametrize(("count", "told"), [(3, True), (199, True), (200, False)])
+def test_a_search_on_few_validation_sequences_is_told_how_little_they_say(data: Path, count: int, told: bool) -> None:
+    np.save(data / "val_data.npy", np.zeros((count, 3, 4, 34, 1), np.float32))
+    made = planned(data, automl="on")
+    assert any(f"val_loss is measured on {count} examples; on so few" in note for note in made.notes) == told
+    assert not any("so few" in note for note in planned(data).notes)
+
+
 def test_mixup_may_be_asked_for_where_there_is_something_to_mix(data: Path) -> None:
     asked = ("dataset.augmentation.mixup=0..0.4",)
     assert searched(data, search=asked)[0]["dataset.augmentation.mixup"] == (0, 0.4)
