@@ -10,6 +10,7 @@ from typing import Any
 from runner import terminal
 
 STATES = {"COMPLETE": "green", "ERROR": "red", "CANCELED": "yellow", "RUNNING": "cyan", "PENDING": "cyan", "UNKNOWN": "yellow"}
+ENDED_EARLY = {"stopped": "stopped", "lost": "cut off"}  # what became of a trial, as the report words it
 LEAST = 8  # columns that a cell keeps
 
 
@@ -240,7 +241,7 @@ def job(record: Mapping[str, Any], where: str = "") -> str:
         rows = [
             (
                 t["number"],
-                t["state"] if t.get("status") != "stopped" else f"stopped after {t['epochs']}",
+                f"{ENDED_EARLY[t['status']]} after {t['epochs']}" if t.get("status") in ENDED_EARLY else t["state"],
                 brief(t["value"]) or (f"({brief(t['reached'])})" if t.get("reached") is not None else "-"),
                 t["job_id"] or "",
                 ", ".join(f"{k.split('.')[-1]}={brief(v)}" for k, v in t["params"].items()) or "the spec as given",

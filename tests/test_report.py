@@ -18,7 +18,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from runner import report
+from runner import render, report
 from runner.errors import SchemaInvalid, SkillBankError, UnknownJob
 from runner.report import charts, disk, markdown, page, results, words
 
@@ -632,6 +632,8 @@ def test_trials_that_were_cut_off_did_not_fail(tmp_path: Path, reached: float | 
     page = page_of(files)
     assert "cut off after 26" in page
     assert "1 cut off; 100 epochs" in " ".join(page.split())
+    (row,) = [line for line in render.job(study).splitlines() if "cut off" in line]
+    assert row.split()[:5] == [str(cut["number"]), "cut", "off", "after", "26"], "status words it as the report does"
 
 
 def test_failure_is_the_headline_with_the_error_and_the_log(tmp_path: Path) -> None:
