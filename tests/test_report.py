@@ -614,7 +614,9 @@ def test_the_spec_as_given_lies_at_no_edge(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("reached", "ahead"), [(0.0123, True), (9.0, False), (None, False)])
-def test_trials_that_were_cut_off_did_not_fail(tmp_path: Path, reached: float | None, ahead: bool) -> None:
+def test_trials_that_were_cut_off_did_not_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reached: float | None, ahead: bool
+) -> None:
     ws = Workspace(tmp_path)
     study = add_search(ws)
     best = study["automl"]["best"]["number"]
@@ -632,6 +634,7 @@ def test_trials_that_were_cut_off_did_not_fail(tmp_path: Path, reached: float | 
     page = page_of(files)
     assert "cut off after 26" in page
     assert "1 cut off; 100 epochs" in " ".join(page.split())
+    monkeypatch.setenv("COLUMNS", "200")
     (row,) = [line for line in render.job(study).splitlines() if "cut off" in line]
     assert row.split()[:5] == [str(cut["number"]), "cut", "off", "after", "26"], "status words it as the report does"
 
