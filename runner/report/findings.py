@@ -247,10 +247,10 @@ def _training_notes(sections: Sections) -> Iterator[str]:
 def _search_notes(sections: Sections) -> Iterator[str]:
     for found in sections["searches"]:
         beside = next((told for told in (found["final"] or {}).get("against") or [] if told["what"] == "baseline"), None)
-        if beside and beside["p"] >= paired.RARE and beside["only_b"] > beside["only_a"]:
-            yield f"What the search gained on the test set cannot be told from chance. {beside['says']}"
-        elif beside and beside["p"] >= paired.RARE:
-            yield f"The search gained nothing on the test set. {beside['says']}"
+        if beside and beside["p"] >= paired.RARE:
+            more = "What the search gained on the test set cannot be told from chance."
+            none = "The search gained nothing on the test set."
+            yield f"{more if beside['only_b'] > beside['only_a'] else none} {beside['says']}"
         elif beside and beside["only_b"] < beside["only_a"]:
             yield f"On the test set what the search found is worse than the spec as given. {beside['says']}"
         failed = [t for t in found["trials"] if t["status"] in BROKEN and not t["cut"]]
